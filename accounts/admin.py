@@ -1,0 +1,59 @@
+"""Tenants and users, for operators."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Count, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts import corpus
+from accounts.models import Tenant, User
+
+admin.site.unregister(Group)  # roles, not groups, decide who may do what
+
+
+@admin.register(Tenant)
+class TenantAdmin(ModelAdmin):
+    list_display = ["name", "slug", "active", "users_count", "top_k", "retention_days", "monthly_budget_usd"]
+    list_filter = ["active"]
+    search_fields = ["name", "slug"]
+    prepopulated_fields = {"slug": ["name"]}
+    readonly_fields = ["id", "corpus_version", "created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
+        return super().get_queryset(request).annotate(users_count=Count("users"))
+
+    @admin.display(description="users", ordering="users_count")
+    def users_count(self, tenant: Tenant) -> int:
+        return tenant.users_count  # type: ignore[attr-defined]  # annotated above
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        corpus.bump(obj.pk)  # its settings decide its answers
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]  # two bases that Django means to be combined
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "email", "tenant", "role", "is_staff", "is_active", "last_login"]
+    list_filter = ["role", "is_staff", "is_active", "tenant"]
+    list_select_related = ["tenant"]
+    search_fields = ["username", "email", "tenant__name"]
+    autocomplete_fields = ["tenant"]
+    fieldsets = [
+        (None, {"fields": ["username", "password"]}),
+        ("Person", {"fields": ["first_name", "last_name", "email"]}),
+        ("Belongs to", {"fields": ["tenant", "role"]}),
+        ("May", {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [
+        (None, {"classes": ["wide"], "fields": ["username", "tenant", "role", "password1", "password2"]}),
+    ]
+    readonly_fields = ["last_login", "date_joined"]
+    filter_horizontal = []

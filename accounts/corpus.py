@@ -1,0 +1,67 @@
+"""The version of a tenant's corpus, raised by every change of it, so that cached answers end exactly then.
+
+Postgres holds the truth. Redis holds a copy, `corpus:{tenant}`, with two fields that only ever grow: `version`,
+which was committed, and `pending`, which is about to be. While `pending` is the greater nobody can know which one
+is true, and nothing is cached or served from the cache. The copy lives for a minute: that bounds how long a
+change is missed when a process dies between its commit and the news of it.
+"""
+
+from functools import partial
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from redis import Redis
+
+from accounts.models import Tenant
+from ragsite.lib import redis_client
+
+_LIFETIME_SECONDS = 60
+
+# Raises one field to a value, never lowers it. KEYS: the copy. ARGV: field, value, seconds to live.
+_RAISE = """
+local old = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or -1)
+if tonumber(ARGV[2]) > old then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('HMGET', KEYS[1], 'version', 'pending')
+"""
+
+
+def changed(tenant_id: UUID) -> None:
+    """Raises the version. Call it last in the transaction that changes the corpus.
+
+    The tenant's row stays locked until the commit, so versions are announced in the order of their commits.
+    """
+    Tenant.objects.filter(pk=tenant_id).update(corpus_version=F("corpus_version") + 1)
+    version = Tenant.objects.values_list("corpus_version", flat=True).get(pk=tenant_id)
+    _announce(tenant_id, "pending", version)
+    transaction.on_commit(partial(_announce, tenant_id, "version", version))
+
+
+@transaction.atomic
+def bump(tenant_id: UUID) -> None:
+    """Raises the version by itself: the tenant's settings changed, or its answers are to be forgotten."""
+    changed(tenant_id)
+
+
+def version(tenant_id: UUID) -> int | None:
+    """The committed version; None while a change is under way or Redis is down: then nothing may be cached."""
+    committed = Tenant.objects.values_list("corpus_version", flat=True).get(pk=tenant_id)
+    seen = _announce(tenant_id, "version", committed)
+    if seen is None or seen[1] > seen[0]:
+        return None
+    return seen[0]
+
+
+def _announce(tenant_id: UUID, field: str, value: int) -> tuple[int, int] | None:
+    """The copy's (version, pending) after raising `field`; None when Redis is down."""
+
+    def run(client: Redis) -> tuple[int, int]:
+        fields = client.eval(_RAISE, 1, f"corpus:{tenant_id}", field, value, _LIFETIME_SECONDS)
+        committed, pending = (int(number or 0) for number in fields)
+        return committed, pending
+
+    try:
+        return redis_client.guarded(run)
+    except redis_client.DOWN:
+        return None

@@ -1,0 +1,57 @@
+"""Keys and usage, for operators."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from apikeys import admission, keys
+from apikeys.models import APIKey, Usage
+from ragsite.lib.readonly import ReadOnlyAdmin
+
+
+@admin.register(APIKey)
+class APIKeyAdmin(ModelAdmin):
+    """Keys are made by business users, who see them once; here they are looked at, limited and ended."""
+
+    list_display = ["name", "key_prefix", "tenant", "scopes", "rate_limit", "is_usable", "usage_count", "last_used_at"]
+    list_filter = ["tenant", ("revoked_at", admin.EmptyFieldListFilter)]
+    list_select_related = ["tenant"]
+    search_fields = ["name", "key_prefix", "tenant__name"]
+    actions = ["revoke"]
+    fields = ["name", "tenant", "owner", "key_prefix", "scopes", "restricted", "networks", "rate_limit", "burst",
+              "monthly_budget_usd", "expires_at", "revoked_at", "rotated_from", "usage_count", "last_used_at",
+              "created_at"]  # fmt: skip
+    readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "revoked_at", "rotated_from",
+                       "usage_count", "last_used_at", "created_at"]  # fmt: skip
+
+    @admin.display(boolean=True, description="in use")
+    def is_usable(self, key: APIKey) -> bool:
+        return key.is_usable
+
+    @admin.action(description="Revoke the selected keys, for good")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
+        for key in queryset:
+            keys.revoke(key)
+        messages.success(request, f"{len(queryset)} keys were revoked.")
+
+    def save_model(self, request: HttpRequest, obj: APIKey, form: "ModelForm[APIKey]", change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        admission.forget(obj.key_hash)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # a revoked key stays, so that its usage keeps its name
+
+
+@admin.register(Usage)
+class UsageAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "tenant", "key", "user", "method", "endpoint", "status", "milliseconds",
+                    "from_cache", "prompt_tokens", "completion_tokens", "cost_usd"]  # fmt: skip
+    list_filter = ["tenant", "status", "from_cache", "endpoint"]
+    list_select_related = ["tenant", "key", "user"]

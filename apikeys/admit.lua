@@ -1,0 +1,57 @@
+-- Admits one request in one round trip: the key's record, its token bucket, the cached answer and, where that is
+-- found, the record of use. Time is Redis's own, so that every process agrees on it.
+--
+-- KEYS: the key's record, the stream of records.
+-- ARGV: digest of the question and its parameters ('' where nothing can be cached), request id, endpoint,
+--       method, milliseconds so far, question as asked.
+-- Returns {state, record, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
+--          corpus version ('' = do not cache), stored answer or false, stream entry or false}.
+
+redis.replicate_commands() -- Redis before 7 asks for it, because TIME differs from run to run
+
+local record = redis.call('GET', KEYS[1])
+if not record then return {'absent'} end
+if record == '' then return {'unknown'} end
+
+local key = cjson.decode(record)
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+if key.expires and key.expires <= now then return {'unknown'} end
+
+local per_ms = key.rate / 60000
+local bucket = 'bucket:' .. key.key
+local state = redis.call('HMGET', bucket, 'tokens', 'at')
+local tokens = tonumber(state[1]) or key.burst
+local at = tonumber(state[2]) or now
+tokens = math.min(key.burst, tokens + math.max(0, now - at) * per_ms)
+local admitted = 0
+if tokens >= 1 then
+  tokens = tokens - 1
+  admitted = 1
+end
+-- %.17g keeps the fraction: a rounded one would leak or mint tokens at every request.
+redis.call('HSET', bucket, 'tokens', string.format('%.17g', tokens), 'at', string.format('%.0f', now))
+local until_full = math.ceil((key.burst - tokens) / per_ms)
+redis.call('PEXPIRE', bucket, until_full + 60000)
+local until_next = math.max(0, math.ceil((1 - tokens) / per_ms))
+
+local version = ''
+local answer = false
+local entry = false
+if admitted == 1 and ARGV[1] ~= '' then
+  local corpus = redis.call('HMGET', 'corpus:' .. key.tenant, 'version', 'pending')
+  -- While a change of the corpus is being committed nobody knows which version is true: no cache then.
+  if corpus[1] and tonumber(corpus[2] or 0) <= tonumber(corpus[1]) then
+    version = corpus[1]
+    answer = redis.call('GET', table.concat({'answer', key.tenant, key.rights, version, ARGV[1]}, ':'))
+  end
+  if version ~= '' then
+    redis.call('HINCRBY', 'cache:' .. key.tenant, answer and 'hits' or 'misses', 1)
+  end
+  if answer then
+    entry = redis.call('XADD', KEYS[2], '*', 'id', ARGV[2], 'tenant', key.tenant, 'key', key.key,
+      'endpoint', ARGV[3], 'method', ARGV[4], 'status', '200', 'ms', ARGV[5], 'from_cache', '1',
+      'question', ARGV[6], 'answer', string.sub(answer, 17, 52))
+  end
+end
+return {'known', record, admitted, string.format('%.3f', tokens), until_next, until_full, version, answer, entry}

@@ -1,0 +1,124 @@
+"""Keys and usage over HTTP."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import Tenant, User
+from apikeys import callers, keys, summary
+from apikeys.callers import Caller
+from apikeys.models import APIKey
+from apikeys.permissions import IsBusiness, IsKey
+from apikeys.serializers import KeyIn, KeyOut, NewKeyOut, Period, RotateIn, SelfOut, TenantUsageOut, UsageOut
+
+ONCE = {"Cache-Control": "no-store"}
+
+
+class KeysView(ListAPIView[APIKey]):
+    permission_classes = [IsBusiness]
+    serializer_class = KeyOut
+    queryset = APIKey.objects.none()
+
+    def get_queryset(self) -> QuerySet[APIKey]:
+        return _keys(callers.of(self.request))
+
+    @extend_schema(request=KeyIn, responses={201: NewKeyOut})
+    def post(self, request: Request) -> Response:
+        """Make a key. The answer shows it, this once."""
+        body = KeyIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        caller = callers.of(request)
+        wanted: dict[str, Any] = dict(body.validated_data)
+        key, raw = keys.mint(
+            tenant=Tenant.objects.get(pk=caller.tenant_id),
+            owner=User.objects.filter(tenant=caller.tenant_id, pk=caller.user_id).first(),
+            collection_ids=keys.existing_collections(caller.tenant_id, wanted.pop("collections", None)),
+            **wanted,
+        )
+        return _shown_once(key, raw)
+
+
+class KeyView(APIView):
+    permission_classes = [IsBusiness]
+
+    @extend_schema(responses=KeyOut)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """A key, without the key."""
+        return Response(KeyOut(_keys(callers.of(request)).one(pk)).data)
+
+
+class RotateView(APIView):
+    permission_classes = [IsBusiness]
+
+    @extend_schema(request=RotateIn, responses={201: NewKeyOut})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Make the key's successor. Both work until the overlap ends."""
+        key = _keys(callers.of(request)).one(pk)
+        body = RotateIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        overlap = timedelta(seconds=body.validated_data["overlap_seconds"])
+        return _shown_once(*keys.rotate(key, overlap=overlap))
+
+
+class RevokeView(APIView):
+    permission_classes = [IsBusiness]
+
+    @extend_schema(request=None, responses=KeyOut)
+    def post(self, request: Request, pk: UUID) -> Response:
+        """End a key, at once and for good."""
+        key = _keys(callers.of(request)).one(pk)
+        keys.revoke(key)
+        return Response(KeyOut(key).data)
+
+
+class KeyUsageView(APIView):
+    permission_classes = [IsBusiness]
+
+    @extend_schema(parameters=[Period], responses=UsageOut)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """What a key, and the keys it was rotated from, have used."""
+        key = _keys(callers.of(request)).one(pk)
+        return Response(UsageOut(summary.of_key(key, days=_days(request))).data)
+
+
+class SelfView(APIView):
+    permission_classes = [IsKey]
+
+    @extend_schema(parameters=[Period], responses=SelfOut)
+    def get(self, request: Request) -> Response:
+        """Who this key is, its limits, and what it has used so far."""
+        caller = callers.of(request)
+        key = _keys(caller).one(str(caller.key_id))
+        usage = UsageOut(summary.of_key(key, days=_days(request))).data
+        return Response({**KeyOut(key).data, "usage": usage})
+
+
+class UsageView(APIView):
+    permission_classes = [IsBusiness]
+
+    @extend_schema(parameters=[Period], responses=TenantUsageOut)
+    def get(self, request: Request) -> Response:
+        """What the tenant has used, by day, endpoint and key."""
+        usage = summary.of_tenant(callers.of(request).tenant_id, days=_days(request))
+        return Response(TenantUsageOut(usage).data)
+
+
+def _keys(caller: Caller) -> Any:
+    return APIKey.objects.for_tenant(caller.tenant_id).select_related("owner").prefetch_related("collections")
+
+
+def _days(request: Request) -> int:
+    period = Period(data=request.query_params.dict())
+    period.is_valid(raise_exception=True)
+    return int(period.validated_data["days"])
+
+
+def _shown_once(key: APIKey, raw: str) -> Response:
+    return Response(NewKeyOut(key, context={"raw": raw}).data, status=201, headers=ONCE)

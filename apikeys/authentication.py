@@ -1,0 +1,79 @@
+"""Reads a key from a request's headers and admits the request."""
+
+import math
+from typing import Any, Protocol, runtime_checkable
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from apikeys import admission, callers, keys
+from apikeys.admission import Admission, Lookup
+from apikeys.callers import Caller
+from ragsite.lib.addresses import client_address, within
+from ragsite.lib.errors import Forbidden, RateLimited, Unauthenticated
+from ragsite.lib.middleware import elapsed_ms, request_id
+
+_ADMISSION = "ragsite.admission"  # in request.META; the middleware makes the limit's headers of it
+
+
+@runtime_checkable
+class AnswersFromCache(Protocol):
+    """A view whose answer may be cached tells, before anyone is signed in, what it would be cached under."""
+
+    def digest(self, request: Request) -> tuple[str, str]:
+        """A digest of everything that decides the answer, and the question as asked; ("", "") when invalid."""
+        ...
+
+
+class APIKeyAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[Caller, Admission] | None:
+        raw = presented_key(request)
+        if raw is None:
+            return None
+        # Unknown, revoked, expired and malformed keys get one and the same answer. They are compared as SHA-256
+        # digests by an index look-up: its timing tells about the digest, from which no key can be worked out.
+        found = admission.admit(keys.digest(raw), _lookup(request)) if keys.has_shape(raw) else None
+        if found is None:
+            raise Unauthenticated("No valid credentials were given.")
+        request.META[_ADMISSION] = found
+        callers.attach(request, found.caller)
+        if found.networks and not within(client_address(request), found.networks):
+            raise Forbidden("This key may not be used from this network.", code="network")
+        if not found.admitted:
+            wait = math.ceil(found.retry_after)
+            raise RateLimited(
+                f"This key's limit is {found.rate_limit} requests a minute. Try again in {wait} s.",
+                headers={"Retry-After": str(max(1, wait))},
+            )
+        return found.caller, found
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="ragsite"'
+
+
+def presented_key(request: Request) -> str | None:
+    """The key in `X-API-Key` or `Authorization: Bearer`; None where there is none, so that a JWT gets its turn."""
+    header = request.META.get("HTTP_X_API_KEY")
+    scheme, _, bearer = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    bearer = bearer.strip() if scheme.lower() == "bearer" and bearer.strip().startswith("rag_") else None
+    if header is not None and bearer is not None and header != bearer:
+        raise Unauthenticated("Two different keys were given.")
+    return header if header is not None else bearer
+
+
+def admission_of(request: Any) -> Admission | None:
+    found: Admission | None = request.META.get(_ADMISSION)
+    return found
+
+
+def _lookup(request: Request) -> Lookup:
+    view = request.parser_context["view"]  # type: ignore[index]  # DRF sets it before it authenticates
+    digest, question = view.digest(request) if isinstance(view, AnswersFromCache) else ("", "")
+    return Lookup(
+        digest=digest,
+        question=question,
+        request_id=str(request_id(request)),
+        endpoint=request.path_info,
+        method=str(request.method),
+        milliseconds=elapsed_ms(request),
+    )

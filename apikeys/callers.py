@@ -1,0 +1,60 @@
+"""Who makes a request, whichever way they signed in."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+from accounts.models import User
+from ragsite.lib.errors import Forbidden, Unauthenticated
+
+_CALLER = "ragsite.caller"  # in request.META, like the request's id
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A client program's key, or a user of a tenant. `collections` None: every one of the tenant's."""
+
+    tenant_id: UUID
+    key_id: UUID | None = None
+    user_id: UUID | None = None
+    role: str = ""
+    scopes: frozenset[str] = frozenset()
+    collections: tuple[UUID, ...] | None = None
+    rights: str = "all"  # names what the caller may read: part of the answer cache's key
+
+    is_authenticated = True  # DRF asks it of request.user
+
+    @property
+    def is_business(self) -> bool:
+        return self.role == User.Role.BUSINESS
+
+
+def attach(request: HttpRequest | Request, caller: Caller) -> None:
+    """From here on the request counts as `caller`'s in the record of use."""
+    request.META[_CALLER] = caller
+
+
+def attached(request: HttpRequest | Request) -> Caller | None:
+    caller: Caller | None = request.META.get(_CALLER)
+    return caller
+
+
+def of(request: Request) -> Caller:
+    """The caller of an API request; raises Unauthenticated or, for operators, Forbidden."""
+    caller = attached(request) or _of_user(request.user)
+    attach(request, caller)
+    return caller
+
+
+def _of_user(user: object) -> Caller:
+    if not isinstance(user, User) or not user.is_authenticated:
+        raise Unauthenticated("No valid credentials were given.")
+    if user.tenant is None:
+        raise Forbidden(
+            "Operators belong to no tenant; the API serves tenants. Use the admin.", code="no_tenant"
+        )
+    if not user.tenant.active:
+        raise Unauthenticated("No valid credentials were given.")
+    return Caller(tenant_id=user.tenant.pk, user_id=user.pk, role=user.role)

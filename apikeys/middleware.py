@@ -1,0 +1,60 @@
+"""Around every request: the record of its use, and the headers that tell a key its limit."""
+
+import math
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from apikeys import callers, usage
+from apikeys.admission import Admission
+from apikeys.authentication import admission_of
+from ragsite.lib.middleware import elapsed_ms, request_id
+
+
+class RecordUsage:
+    """One record for each authenticated request, refused ones too, before the answer goes out."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        admitted = admission_of(request)
+        if admitted is not None:
+            _tell_limit(response, admitted)
+        caller = callers.attached(request)
+        if caller is not None and not usage.is_recorded(request):
+            usage.record(
+                usage.Entry(
+                    id=request_id(request),
+                    tenant_id=caller.tenant_id,
+                    key_id=caller.key_id,
+                    user_id=None if caller.key_id else caller.user_id,
+                    endpoint=_endpoint(request),
+                    method=str(request.method),
+                    status=response.status_code,
+                    milliseconds=elapsed_ms(request),
+                    spent=usage.spent(request),
+                )
+            )
+        return response
+
+
+def _endpoint(request: HttpRequest) -> str:
+    """The route rather than the path, so that usage is counted by endpoint and holds no ids."""
+    match = request.resolver_match
+    return f"/{match.route}" if match else "unknown"
+
+
+def _tell_limit(response: HttpResponse, admission: Admission) -> None:
+    """The IETF draft's two fields (draft-ietf-httpapi-ratelimit-headers), and the three that are older."""
+    left = math.floor(admission.tokens_left)
+    full = math.ceil(admission.full_after)
+    wait = math.ceil(admission.retry_after) if left == 0 else full
+    response["RateLimit-Policy"] = (
+        f'"key";q={admission.burst};w={math.ceil(admission.burst * 60 / admission.rate_limit)}'
+    )
+    response["RateLimit"] = f'"key";r={left};t={wait}'
+    response["X-RateLimit-Limit"] = str(admission.rate_limit)
+    response["X-RateLimit-Remaining"] = str(left)
+    response["X-RateLimit-Reset"] = str(full)

@@ -1,0 +1,16 @@
+# ruff: noqa: INP001  gunicorn reads it as a file; it is no module of a package
+"""How gunicorn serves ragsite, in a container and under `make up` alike."""
+
+import os
+
+bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+timeout = 60  # a worker whose main thread says nothing for so long is killed; requests run in other threads
+graceful_timeout = (
+    8  # requests under way get this long at a stop, less than what a supervisor or Docker waits
+)
+keepalive = 30
+worker_tmp_dir = "/dev/shm"  # noqa: S108  the heartbeat files, which a disk could stall
+control_socket_disable = True  # it would be one file a user, and two sites would fight over it

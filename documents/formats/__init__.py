@@ -1,0 +1,13 @@
+"""Which module reads which media type.
+
+Each module has `parse(path: Path, limits: Limits) -> ParsedDocument` and raises `UnreadableError`. They are named here and
+imported only in the parsing child, so that a text file does not pay for the PDF library.
+"""
+
+from typing import Final
+
+PARSERS: Final[dict[str, str]] = {
+    "text/plain": "documents.formats.text",
+    "text/markdown": "documents.formats.markdown",
+    "application/pdf": "documents.formats.pdf",
+}

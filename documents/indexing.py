@@ -1,0 +1,226 @@
+"""Stores a document's chunks, vectors and lexical index, and takes them out again.
+
+Every change of a tenant's corpus happens in one transaction that locks the tenant's row of statistics first, so
+that counts of terms stay exact whoever else is loading, and raises the corpus version last.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from django.db import connection, transaction
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce
+from numpy.typing import NDArray
+from pgvector import HalfVector, SparseVector
+from pgvector.psycopg import register_vector
+
+from accounts import corpus
+from documents import lexical
+from documents.chunking import Piece
+from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, EmbeddingSpace
+from ragsite.lib.identifiers import uuid7
+
+# Stored weights are made with an average chunk length that may be off by this much before they are made anew.
+# BM25 feels it little: at 10 % a chunk of average length has its weights off by at most 2 %.
+TOLERANCE = 0.1
+
+_CHUNK_COLUMNS = {
+    "id": "uuid",
+    "tenant_id": "uuid",
+    "document_id": "uuid",
+    "ordinal": "int4",
+    "text": "text",
+    "heading": "text",
+    "first_page": "int4",
+    "last_page": "int4",
+    "start": "int4",
+    '"end"': "int4",
+    "length": "int4",
+    "terms": "int4[]",
+    "weights": "sparsevec",
+}
+_VECTOR_COLUMNS = {"chunk_id": "uuid", "space_id": "uuid", "tenant_id": "uuid", "vector": "halfvec"}
+
+_ADD_TERMS = """
+INSERT INTO documents_term (tenant_id, term, chunks)
+SELECT tenant_id, unnest(terms) AS term, count(*) FROM documents_chunk WHERE document_id = %s GROUP BY 1, 2
+ON CONFLICT (tenant_id, term) DO UPDATE SET chunks = documents_term.chunks + excluded.chunks
+"""
+_SUBTRACT_TERMS = """
+UPDATE documents_term SET chunks = documents_term.chunks - gone.chunks
+FROM (SELECT tenant_id, unnest(terms) AS term, count(*) AS chunks
+      FROM documents_chunk WHERE document_id = %s GROUP BY 1, 2) AS gone
+WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document with its text and the ids of its terms, repeats kept."""
+
+    piece: Piece
+    text: str
+    terms: Sequence[int]
+
+
+def analyse(tenant_id: UUID, text: str, pieces: Iterable[Piece]) -> list[Passage]:
+    passages = []
+    for piece in pieces:
+        span = text[piece.start : piece.end]
+        passages.append(Passage(piece, span, term_ids(tenant_id, f"{piece.heading}\n{span}")))
+    return passages
+
+
+def term_ids(tenant_id: UUID, text: str) -> list[int]:
+    return [lexical.term_id(tenant_id, term) for term in lexical.terms(text)]
+
+
+def replace(
+    document: Document,
+    *,
+    text: str,
+    passages: Sequence[Passage],
+    vectors: NDArray[np.float32],
+    space: EmbeddingSpace,
+) -> None:
+    """Puts new chunks in the place of a document's old ones; `vectors` is (chunks, dimensions).
+
+    Must run in the caller's transaction: a search sees the old chunks until its commit, and the new ones after.
+    """
+    statistics = _locked(document.tenant_id)
+    _take_out(document, statistics)
+    statistics.chunks += len(passages)
+    statistics.length += sum(len(passage.terms) for passage in passages)
+    if not statistics.average_length:
+        statistics.average_length = statistics.length / max(1, statistics.chunks)
+    statistics.save()
+    DocumentText.objects.for_tenant(document.tenant_id).create(
+        tenant_id=document.tenant_id, document=document, text=text
+    )
+    ids = [uuid7() for _ in passages]
+    _copy(Chunk, _CHUNK_COLUMNS, _chunk_rows(document, ids, passages, statistics.average_length))
+    _copy(ChunkVector, _VECTOR_COLUMNS, _vector_rows(document, ids, vectors, space))
+    with connection.cursor() as cursor:
+        cursor.execute(_ADD_TERMS, [document.pk])
+    corpus.changed(document.tenant_id)
+
+
+def clear(document: Document) -> None:
+    """Takes a document's chunks out of the corpus; to be called in a transaction."""
+    if not Chunk.objects.for_tenant(document.tenant_id).filter(document=document).exists():
+        return
+    statistics = _locked(document.tenant_id)
+    _take_out(document, statistics)
+    statistics.save()
+    corpus.changed(document.tenant_id)
+
+
+@transaction.atomic
+def remove(document: Document) -> None:
+    """Deletes a document with everything made of it."""
+    statistics = _locked(document.tenant_id)
+    _take_out(document, statistics)
+    statistics.save()
+    document.delete()
+    corpus.changed(document.tenant_id)
+
+
+def drifted(statistics: CorpusStatistics) -> bool:
+    """Whether the weights were made with an average length that is no longer near the truth."""
+    if not statistics.chunks or not statistics.average_length:
+        return False
+    return abs(statistics.length / statistics.chunks / statistics.average_length - 1) > TOLERANCE
+
+
+@transaction.atomic
+def reweigh(tenant_id: UUID) -> None:
+    """Makes a tenant's BM25 weights anew with today's average length of a chunk."""
+    statistics = _locked(tenant_id)
+    statistics.average_length = statistics.length / max(1, statistics.chunks)
+    statistics.save()
+    chunks = Chunk.objects.for_tenant(tenant_id).values_list("id", "heading", "text")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE reweighed (id uuid, weights sparsevec) ON COMMIT DROP")
+        rows = (
+            (pk, _weights(term_ids(tenant_id, f"{heading}\n{text}"), statistics.average_length))
+            for pk, heading, text in chunks.iterator(chunk_size=1000)
+        )
+        _copy_rows("reweighed", {"id": "uuid", "weights": "sparsevec"}, rows)
+        cursor.execute(
+            "UPDATE documents_chunk SET weights = reweighed.weights FROM reweighed WHERE documents_chunk.id = reweighed.id"
+        )
+    corpus.changed(tenant_id)
+
+
+def _locked(tenant_id: UUID) -> CorpusStatistics:
+    CorpusStatistics.objects.for_tenant(tenant_id).get_or_create(tenant_id=tenant_id)
+    return CorpusStatistics.objects.for_tenant(tenant_id).select_for_update().get()
+
+
+def _take_out(document: Document, statistics: CorpusStatistics) -> None:
+    chunks = Chunk.objects.for_tenant(document.tenant_id).filter(document=document)
+    gone = chunks.aggregate(chunks=Count("pk"), length=Coalesce(Sum("length"), 0))
+    if not gone["chunks"]:
+        return
+    statistics.chunks -= gone["chunks"]
+    statistics.length -= gone["length"]
+    with connection.cursor() as cursor:
+        cursor.execute(_SUBTRACT_TERMS, [document.pk])
+        cursor.execute("DELETE FROM documents_term WHERE tenant_id = %s AND chunks = 0", [document.tenant_id])
+    ChunkVector.objects.for_tenant(document.tenant_id).filter(chunk__document=document).delete()
+    chunks.delete()
+    DocumentText.objects.for_tenant(document.tenant_id).filter(document=document).delete()
+
+
+def _chunk_rows(
+    document: Document, ids: Sequence[UUID], passages: Sequence[Passage], average: float
+) -> Iterator[tuple[Any, ...]]:
+    for pk, passage in zip(ids, passages, strict=True):
+        piece = passage.piece
+        yield (
+            pk,
+            document.tenant_id,
+            document.pk,
+            piece.ordinal,
+            passage.text,
+            piece.heading,
+            piece.first_page,
+            piece.last_page,
+            piece.start,
+            piece.end,
+            len(passage.terms),
+            sorted(set(passage.terms)),
+            _weights(passage.terms, average),
+        )
+
+
+def _vector_rows(
+    document: Document, ids: Sequence[UUID], vectors: NDArray[np.float32], space: EmbeddingSpace
+) -> Iterator[tuple[Any, ...]]:
+    for pk, vector in zip(ids, vectors, strict=True):
+        yield pk, space.pk, document.tenant_id, HalfVector(vector)
+
+
+def _weights(terms: Sequence[int], average: float) -> SparseVector:
+    weights = lexical.document_weights(Counter(terms), length=len(terms), average_length=average)
+    # A sparsevec counts its dimensions from 1, pgvector's Python class from 0.
+    return SparseVector({term - 1: weight for term, weight in weights.items()}, lexical.MAX_DIMENSIONS)
+
+
+def _copy(model: type[Chunk | ChunkVector], columns: dict[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+    _copy_rows(model._meta.db_table, columns, rows)  # noqa: SLF001  Django's documented name for it
+
+
+def _copy_rows(table: str, columns: dict[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Binary COPY; the names are this module's constants."""
+    connection.ensure_connection()
+    register_vector(connection.connection)  # before the cursor is made: it takes the types that are known then
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(list(columns.values()))
+        for row in rows:
+            copy.write_row(row)

@@ -1,0 +1,140 @@
+"""Takes an upload in: measured, hashed, told by its content, stored once, and queued."""
+
+import json
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import PurePosixPath
+from tempfile import TemporaryFile
+from typing import IO, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+from accounts.models import Tenant, User
+from documents import sniffing, states
+from documents.models import Collection, Document
+from ragsite.lib.errors import Invalid, NotFound, TooLarge, UnsupportedType
+
+DEFAULT_COLLECTION = "default"
+MAX_METADATA_BYTES = 16 * 1024
+_HEAD_BYTES = 64 * 1024
+
+
+def store(
+    *,
+    tenant: Tenant,
+    chunks: Iterable[bytes],
+    filename: str,
+    collection: Collection,
+    metadata: Mapping[str, Any] | None = None,
+    uploaded_by: User | None = None,
+) -> tuple[Document, bool]:
+    """The document of these bytes, and whether it is new or has to be processed again.
+
+    The same bytes in the same collection are the same document. Raises Invalid (`empty_file`), TooLarge,
+    UnsupportedType.
+    """
+    name = display_name(filename)
+    with TemporaryFile() as spool:
+        digest, size, head = _spool(chunks, spool)
+        media_type = sniffing.detect(head, name)
+        if media_type is None:
+            raise UnsupportedType(
+                "Only text (.txt), Markdown (.md) and PDF files are read, told by their content."
+            )
+        stored = _keep(spool, tenant=tenant, digest=digest)
+    document, created = _row(
+        tenant=tenant,
+        collection=collection,
+        sha256=digest,
+        defaults={
+            "title": PurePosixPath(name).stem[:300] or name,
+            "filename": name,
+            "media_type": media_type,
+            "bytes": size,
+            "file": stored,
+            "metadata": dict(metadata or {}),
+            "uploaded_by": uploaded_by,
+        },
+    )
+    if not created and document.status == Document.Status.FAILED:
+        states.queue_again(document)
+        return document, True
+    return document, created
+
+
+def display_name(filename: str) -> str:
+    """A name to show, never a path: what stands behind the last separator, without control characters."""
+    last = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(character for character in last if character.isprintable())[-255:].strip() or "unnamed"
+
+
+def collection_named(tenant: Tenant, name: str) -> Collection:
+    """The collection by its name, made when it is new, or by its id."""
+    identifier = _as_uuid(name)
+    if identifier is not None:
+        return Collection.objects.for_tenant(tenant).one(identifier)
+    return Collection.objects.for_tenant(tenant).get_or_create(tenant=tenant, name=name)[0]
+
+
+def existing_collection(tenant_id: UUID, name: str) -> Collection:
+    """The collection by its name or id; NotFound otherwise."""
+    collections = Collection.objects.for_tenant(tenant_id)
+    identifier = _as_uuid(name)
+    found = collections.filter(pk=identifier).first() if identifier else collections.filter(name=name).first()
+    if found is None:
+        raise NotFound("There is no such collection.")
+    return found
+
+
+def check_metadata(metadata: Any) -> dict[str, Any]:
+    """An object of modest size that Postgres can store; raises Invalid."""
+    if not isinstance(metadata, dict):
+        raise Invalid("The metadata must be a JSON object.", code="metadata")
+    text = json.dumps(metadata, ensure_ascii=False)
+    if len(text.encode(errors="replace")) > MAX_METADATA_BYTES:
+        raise Invalid(f"The metadata may have {MAX_METADATA_BYTES} bytes.", code="metadata")
+    # jsonb has no NUL, and UTF-8 has no lone surrogate; json.dumps shows the one escaped and the other raw.
+    if "\\u0000" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise Invalid("The metadata has characters that cannot be stored.", code="metadata")
+    return metadata
+
+
+def _spool(chunks: Iterable[bytes], spool: IO[bytes]) -> tuple[str, int, bytes]:
+    """Copies the bytes to a temporary file; returns their SHA-256, how many, and the first of them."""
+    digest, size, head = sha256(), 0, b""
+    for piece in chunks:
+        size += len(piece)
+        if size > settings.MAX_UPLOAD_BYTES:
+            raise TooLarge(f"A file may have {settings.MAX_UPLOAD_BYTES} bytes.", code="file_too_large")
+        digest.update(piece)
+        head += piece[: max(0, _HEAD_BYTES - len(head))]
+        spool.write(piece)
+    if not size:
+        raise Invalid("The file is empty.", code="empty_file")
+    return digest.hexdigest(), size, head
+
+
+def _keep(spool: IO[bytes], *, tenant: Tenant, digest: str) -> str:
+    """Stores the bytes under their hash, once; the uploader's name for them is no part of it."""
+    name = f"{tenant.pk}/{digest[:2]}/{digest}"
+    if default_storage.exists(name):
+        return name
+    spool.seek(0)
+    return default_storage.save(name, File(spool))
+
+
+def _row(
+    *, tenant: Tenant, collection: Collection, sha256: str, defaults: Mapping[str, Any]
+) -> tuple[Document, bool]:
+    documents = Document.objects.for_tenant(tenant).select_related("collection")
+    return documents.get_or_create(tenant=tenant, collection=collection, sha256=sha256, defaults=defaults)
+
+
+def _as_uuid(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None

@@ -1,0 +1,97 @@
+"""manage.py ingest: files and folders into a tenant's corpus."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import sleep
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from accounts.models import Tenant
+from documents import intake, tasks
+from documents.models import Collection, Document
+from ragsite.lib.errors import AppError
+
+_PIECE_BYTES = 1 << 20
+_POLL_SECONDS = 0.25
+
+
+class Command(BaseCommand):
+    help = "Stores files, and the files of folders, and waits until the workers have processed them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("paths", nargs="+", type=Path)
+        parser.add_argument("--tenant", required=True, help="The tenant's slug.")
+        parser.add_argument("--collection", default=intake.DEFAULT_COLLECTION)
+        parser.add_argument("--no-wait", action="store_true", help="Return once the files are stored.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        if tenant is None:
+            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+        files = list(_files(options["paths"]))
+        collection = intake.collection_named(tenant, options["collection"])
+        with _bar() as bar:
+            stored = [
+                document
+                for path in bar.track(files, description="stored")
+                if (document := self._store(path, tenant, collection))
+            ]
+            if not options["no_wait"]:
+                _wait(tenant, stored, bar)
+        self._report(tenant, stored)
+
+    def _store(self, path: Path, tenant: Tenant, collection: Collection) -> UUID | None:
+        try:
+            with path.open("rb") as file:
+                document, queued = intake.store(
+                    tenant=tenant,
+                    chunks=iter(lambda: file.read(_PIECE_BYTES), b""),
+                    filename=path.name,
+                    collection=collection,
+                )
+        except (AppError, OSError) as error:
+            self.stderr.write(f"{path}: {error}")
+            return None
+        if queued:
+            tasks.process.delay_on_commit(str(document.pk))
+        return document.pk
+
+    def _report(self, tenant: Tenant, ids: list[UUID]) -> None:
+        documents = Document.objects.for_tenant(tenant).filter(pk__in=ids)
+        for document in documents.filter(status=Document.Status.FAILED):
+            self.stderr.write(f"{document.filename}: {document.error_detail} ({document.error_code})")
+        ready = documents.filter(status=Document.Status.READY).count()
+        self.stdout.write(f"{ready} of {len(ids)} documents are ready.")
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(
+                entry for entry in path.rglob("*") if entry.is_file() and not entry.name.startswith(".")
+            )
+        elif path.is_file():
+            yield path
+        else:
+            raise CommandError(f"There is no file {path}.")
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _wait(tenant: Tenant, ids: list[UUID], bar: Progress) -> None:
+    """Until each is ready or failed; how long that may take is the workers' business."""
+    task = bar.add_task("processed", total=len(ids))
+    finished = Document.objects.for_tenant(tenant).filter(
+        pk__in=ids, status__in=[Document.Status.READY, Document.Status.FAILED]
+    )
+    while (done := finished.count()) < len(ids):
+        bar.update(task, completed=done)
+        sleep(_POLL_SECONDS)
+    bar.update(task, completed=done)

@@ -1,0 +1,217 @@
+"""Documents, the chunks they are searched by, and the vectors of the chunks."""
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from pgvector.django import HalfVectorField, SparseVectorField
+
+from accounts.tenancy import TenantOwned, TenantQuerySet
+from ragsite.lib.identifiers import uuid7
+
+
+class Collection(TenantOwned):
+    """A named part of a tenant's corpus; a key or a question can be held to some of them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(name="collection_name_once_a_tenant", fields=["tenant", "name"])
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Document(TenantOwned):
+    """An uploaded file and where its processing stands. The row is the truth; the broker only hints at it."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        PROCESSING = "processing"
+        READY = "ready"
+        FAILED = "failed"
+
+    class Stage(models.TextChoices):
+        PARSING = "parsing"
+        CHUNKING = "chunking"
+        EMBEDDING = "embedding"
+        STORING = "storing"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    collection = models.ForeignKey(Collection, on_delete=models.PROTECT, related_name="documents")
+    title = models.CharField(max_length=300)
+    filename = models.CharField(max_length=255)
+    media_type = models.CharField(max_length=100)
+    bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    file = models.FileField(max_length=200, editable=False)
+    metadata = models.JSONField(default=dict, blank=True)
+    uploaded_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True)
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    stage = models.CharField(max_length=10, choices=Stage, blank=True)
+    progress_done = models.PositiveIntegerField(default=0)
+    progress_total = models.PositiveIntegerField(default=0)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.TextField(blank=True)
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    chunks = models.PositiveIntegerField(default=0)
+
+    # Who works on it now: `claim` names one attempt, and fences off every later write of an older one.
+    claim = models.UUIDField(null=True, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    leased_until = models.DateTimeField(null=True, editable=False)
+    hinted_at = models.DateTimeField(db_default=Now(), editable=False)  # when the broker was last told of it
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    ready_at = models.DateTimeField(null=True, editable=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="document_once_a_collection", fields=["tenant", "collection", "sha256"]
+            ),
+            models.CheckConstraint(
+                name="document_failed_says_why",
+                condition=~Q(status="failed") | ~Q(error_code=""),
+            ),
+            models.CheckConstraint(
+                name="document_processing_is_leased",
+                condition=Q(status="processing", claim__isnull=False, leased_until__isnull=False)
+                | ~Q(status="processing") & Q(claim=None, leased_until=None),
+            ),
+        ]
+        indexes = [
+            models.Index(name="document_list", fields=["tenant", "-id"]),  # GET /api/documents
+            models.Index(  # the sweeper
+                name="document_unfinished",
+                fields=["hinted_at"],
+                condition=Q(status__in=["queued", "processing"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class DocumentText(TenantOwned):
+    """A document's text as decoded, in which the spans of chunks and sources count. Apart, since it is large."""
+
+    document = models.OneToOneField(
+        Document, on_delete=models.CASCADE, primary_key=True, related_name="decoded"
+    )
+    text = models.TextField()
+
+
+class Chunk(TenantOwned):
+    """A passage of a document: `text` is `decoded.text[start:end]`.
+
+    `terms` and `weights` are its lexical index: the ids of its terms, and each one's BM25 weight under the same
+    ids (see `documents.lexical`). A chunk exists only when its document can be searched.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+", db_index=False)
+    ordinal = models.PositiveIntegerField()
+    text = models.TextField()
+    heading = models.TextField(blank=True)
+    first_page = models.PositiveIntegerField(null=True)
+    last_page = models.PositiveIntegerField(null=True)
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    length = models.PositiveIntegerField(help_text="How many terms it has, repeats counted.")
+    terms = ArrayField(models.IntegerField())
+    weights: Any = SparseVectorField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="chunk_once", fields=["document", "ordinal"]),
+            models.CheckConstraint(name="chunk_span_is_not_empty", condition=Q(start__lt=F("end"))),
+        ]
+        indexes = [
+            models.Index(name="chunk_of_tenant", fields=["tenant"]),  # BM25 over a small corpus
+            GinIndex(
+                name="chunk_terms", fields=["terms"], opclasses=["array_ops"]
+            ),  # its candidates in a large one
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document_id} #{self.ordinal}"
+
+
+class Term(TenantOwned):
+    """How many of a tenant's chunks contain a term: what its IDF is made of."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "term")
+    term = models.IntegerField()
+    chunks = models.PositiveIntegerField()
+
+
+class CorpusStatistics(models.Model):
+    """One row a tenant. Its lock orders the transactions that change the tenant's corpus.
+
+    `average_length` is the mean number of terms a chunk that the stored BM25 weights were made with; it follows
+    `length / chunks` in steps, since each step rewrites the weights.
+    """
+
+    tenant = models.OneToOneField(
+        "accounts.Tenant", on_delete=models.CASCADE, primary_key=True, related_name="corpus"
+    )
+    chunks = models.PositiveIntegerField(default=0)
+    length = models.PositiveBigIntegerField(default=0)
+    average_length = models.FloatField(default=0)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "corpus statistics"
+
+
+class EmbeddingSpace(models.Model):
+    """The vectors of one model at one precision. Vectors of different spaces are never compared."""
+
+    class State(models.TextChoices):
+        BUILDING = "building"
+        ACTIVE = "active"
+        RETIRED = "retired"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    provider = models.CharField(max_length=20)
+    model = models.CharField(max_length=200)
+    precision = models.CharField(max_length=10)
+    dimensions = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=State, default=State.BUILDING)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="space_one_is_active", fields=["state"], condition=Q(state="active")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.model} ({self.precision}, {self.dimensions})"
+
+
+class ChunkVector(TenantOwned):
+    """A chunk's embedding in a space: unit length, half precision, as many dimensions as the space has."""
+
+    pk = models.CompositePrimaryKey("chunk_id", "space_id")
+    chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, related_name="+", db_index=False)
+    space = models.ForeignKey(EmbeddingSpace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    vector: Any = HalfVectorField()
+
+    class Meta:
+        indexes = [models.Index(name="vector_of_tenant", fields=["tenant", "space"])]  # exact search

@@ -1,0 +1,51 @@
+"""The process that reads a stranger's file, started by `documents.parsing`. Loads no Django and knows no secret.
+
+Reads the file from standard input and writes one frame (see `documents.parsing_frame`) to standard output.
+Arguments: media type, parent's process id, then the fields of `Limits` in order.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from documents import parsing_frame, sandbox
+from documents.formats import PARSERS
+from documents.structure import MAX_BLOCKS, Failure, Limits, ParsedDocument, UnreadableError
+
+INPUT: Final = Path("/dev/stdin")
+# What an interpreter, its libraries and the system's shared objects are read from.
+SYSTEM_FOLDERS: Final = ("/usr", "/lib", "/lib64")
+
+
+def main(arguments: list[str]) -> None:
+    """Parse standard input and answer; every failure that can be named is a frame, the others end the process."""
+    media_type, parent_pid, seconds, memory_bytes, pages, characters = arguments
+    limits = Limits(float(seconds), int(memory_bytes), int(pages), int(characters))
+    sandbox.die_with(int(parent_pid))
+    sandbox.limit_resources(limits)
+    code_folder = str(Path(__file__).parent)
+    sandbox.confine((sys.prefix, sys.base_prefix, code_folder, *SYSTEM_FOLDERS), sys.stdin.fileno())
+    sandbox.refuse_calls()
+    answer(PARSERS[media_type], limits)
+
+
+def answer(parser: str, limits: Limits) -> None:
+    """Run the parser module named `parser` and write its frame."""
+    try:
+        frame = parsing_frame.pack(_checked(importlib.import_module(parser).parse(INPUT, limits)))
+    except UnreadableError as error:
+        frame = parsing_frame.pack_failure(error.code)
+    except MemoryError:
+        frame = parsing_frame.pack_failure(Failure.OUT_OF_MEMORY)
+    sys.stdout.buffer.write(frame)
+    sys.stdout.buffer.flush()
+    # Libraries that were fed a broken file may crash while they clean up, after the answer is known.
+    os._exit(0)
+
+
+def _checked(document: ParsedDocument) -> ParsedDocument:
+    if len(document.blocks) > MAX_BLOCKS:
+        raise UnreadableError(Failure.TOO_LARGE_TEXT)
+    return document

@@ -1,0 +1,153 @@
+"""What the parsing child gives up before it looks at a stranger's file. Linux; elsewhere only the resource limits hold.
+
+Landlock (Linux 5.13 and later) needs no privilege: afterwards the process can read nothing but the interpreter and its
+input, write nothing, signal nobody (Linux 6.12), and read neither memory nor environment of the process that started it.
+A seccomp filter takes sockets and new programs away. Where the kernel or a container forbids one of them the rest holds.
+Constants from linux/prctl.h, linux/landlock.h, linux/filter.h, linux/audit.h and the architectures' system call tables.
+"""
+
+import ctypes
+import errno
+import math
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from documents.structure import Limits
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_SECCOMP: Final = 22
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_SECCOMP_MODE_FILTER: Final = 2
+# Per machine: its audit number, then socket, io_uring_setup (which opens sockets too), execve, execveat, ptrace, process_vm_readv.
+_REFUSED_CALLS: Final = {
+    "x86_64": (0xC000003E, (41, 425, 59, 322, 101, 310)),
+    "aarch64": (0xC00000B7, (198, 425, 221, 281, 117, 270)),
+}
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
+_CREATE_RULESET_VERSION: Final = 1
+_RULE_PATH_BENEATH: Final = 1
+_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+# How many file rights each ABI version knows (execute, read, write, make ..., then refer, truncate, ioctl).
+_FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
+_LATEST_FILE_RIGHTS: Final = 16
+_TCP_BIND_AND_CONNECT: Final = 0b11
+_SCOPE_SOCKETS_AND_SIGNALS: Final = 0b11  # abstract Unix sockets and signals stay inside
+_RULESET_BYTES: Final = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_uint16),
+        ("yes", ctypes.c_uint8),
+        ("no", ctypes.c_uint8),
+        ("k", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def die_with(parent_pid: int) -> None:
+    """Die when the parent dies, even by kill -9; at once when it already has."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        sys.exit("the parent is gone")
+
+
+def limit_resources(limits: Limits) -> None:
+    """Cap memory and CPU time by `limits`; allow no file to grow, no new process, no core dump, few open files."""
+    cpu_seconds = (
+        math.ceil(limits.seconds) + 1
+    )  # the parent's clock ends the child first, unless the parent hangs
+    for what, most in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 64),
+    ):
+        hard = resource.getrlimit(what)[1]
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        # macOS refuses some of these; it is a place to develop on, not to serve from.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(what, (least, least))
+
+
+def landlock_version() -> int:
+    """The kernel's Landlock ABI: 0 where there is none."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)))
+
+
+def confine(readable: Iterable[str], input_fd: int) -> bool:
+    """Take away the file system but for reading below `readable` and from `input_fd`; whether the kernel agreed."""
+    version = landlock_version()
+    if version == 0:
+        return False
+    libc = ctypes.CDLL(None)
+    files = (1 << _FILE_RIGHTS.get(version, _LATEST_FILE_RIGHTS)) - 1
+    rules = _Ruleset(files, _TCP_BIND_AND_CONNECT, _SCOPE_SOCKETS_AND_SIGNALS)
+    # An older kernel takes a shorter structure and knows nothing of the fields that are cut off.
+    size = ctypes.c_size_t(_RULESET_BYTES.get(version, ctypes.sizeof(rules)))
+    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(rules), size, 0)
+    if ruleset < 0:
+        return False
+    _allow(libc, ruleset, input_fd, _READ_FILE)
+    for path in readable:
+        with suppress(OSError):
+            folder = os.open(path, os.O_PATH | os.O_DIRECTORY)
+            _allow(libc, ruleset, folder, _READ_FILE | _READ_DIR)
+            os.close(folder)
+    confined = bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
+    os.close(ruleset)
+    return confined
+
+
+def _allow(libc: ctypes.CDLL, ruleset: int, parent: int, rights: int) -> None:
+    rule = _PathBeneath(rights, parent)
+    libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+
+
+def refuse_calls() -> bool:
+    """Answer EPERM to the system calls that open a socket or start a program; whether the kernel agreed."""
+    machine = os.uname().machine
+    if sys.platform != "linux" or machine not in _REFUSED_CALLS:
+        return False
+    architecture, refused = _REFUSED_CALLS[machine]
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
+    left = len(refused)
+    program = [
+        (load, 0, 0, 4),  # the architecture of the call: 32-bit calls have other numbers, and are all refused
+        (equal, 0, left + 3, architecture),
+        (load, 0, 0, 0),  # the number of the call
+        (at_least, left + 1, 0, 0x40000000),  # the x32 twins of x86-64's calls
+        *((equal, left - place, 0, number) for place, number in enumerate(refused)),
+        (answer, 0, 0, 0x7FFF0000),
+        (answer, 0, 0, 0x00050000 | errno.EPERM),
+    ]
+    instructions = (_Instruction * len(program))(*(_Instruction(*line) for line in program))
+    filled = _Program(len(program), instructions)
+    libc = ctypes.CDLL(None)
+    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filled), 0, 0) == 0)

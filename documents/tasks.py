@@ -1,0 +1,53 @@
+"""What the workers do for documents."""
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+from celery.contrib.django.task import DjangoTask
+from kombu.exceptions import OperationalError
+
+from documents import indexing, ingest, states
+from documents.models import CorpusStatistics
+
+logger = structlog.get_logger(__name__)
+
+
+class Hint(DjangoTask):  # type: ignore[misc]  # Celery's base class is untyped
+    """A task whose message is only a hint: the row says what is to be done, and the sweeper hints again."""
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().apply_async(*args, **kwargs)
+        except OperationalError as error:
+            logger.warning("the broker could not be told", task=self.name, error=str(error))
+            return None
+
+
+@shared_task(base=Hint)
+def process(document_id: str) -> None:
+    """Processes a document, unless another worker has it or it is done."""
+    document = states.claim(UUID(document_id))
+    if document is None:
+        return
+    try:
+        ingest.process(document)
+    except states.Superseded:
+        logger.info("another attempt took the document over, or it was deleted", document=document_id)
+
+
+@shared_task(base=Hint)
+def sweep() -> None:
+    """Finds what was lost: a message that never arrived, a worker that went silent."""
+    states.give_up()
+    for document_id in states.overdue():
+        process.delay(str(document_id))
+
+
+@shared_task(base=Hint)
+def tend_corpora() -> None:
+    """Makes BM25 weights anew where a corpus has changed so much that they are off."""
+    for statistics in CorpusStatistics.objects.across_tenants():
+        if indexing.drifted(statistics):
+            indexing.reweigh(statistics.tenant_id)

@@ -1,0 +1,65 @@
+"""A question as it is asked, and an answer as it is given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from documents.search import Hit
+from queries.generation import Generated
+from queries.models import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question and what it is held to. `top_k` None: as the tenant is set."""
+
+    question: str
+    top_k: int | None = None
+    collection: str | None = None
+    document_ids: tuple[UUID, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    route: str = "auto"
+    database: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What decides the answer besides the question."""
+        return {name: value for name, value in asdict(self).items() if name != "question"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given."""
+
+    query_id: UUID
+    question: str
+    generated: Generated
+    hits: Sequence[Hit]
+    timings_ms: Mapping[str, float]
+
+    def shared(self) -> dict[str, Any]:
+        return {
+            "answer": self.generated.text,
+            "route": Query.Route.DOCUMENTS,
+            "sources": [source(number, hit) for number, hit in enumerate(self.hits, start=1)],
+            "sql": None,
+            "columns": None,
+            "rows": None,
+            "generator": self.generated.generator,
+            "model": self.generated.model,
+        }
+
+
+def source(number: int, hit: Hit) -> dict[str, Any]:
+    return {
+        "n": number,
+        "document_id": str(hit.document_id),
+        "title": hit.title,
+        "collection": hit.collection,
+        "page": hit.first_page,
+        "chunk_id": str(hit.chunk_id),
+        "start": hit.start,
+        "end": hit.end,
+        "text": hit.text,
+        "score": hit.score,
+    }

@@ -1,0 +1,121 @@
+"""Answers kept in Redis: by tenant, by what the caller may read, by corpus version, by question and parameters.
+
+A stored value is a seal, the id of the query that it answered, and the answer's JSON. The seal is a keyed hash over
+the value's own name and content: what somebody else wrote, or what was written for another name, reads as a miss.
+"""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from redis import Redis
+
+from accounts import corpus
+from apikeys.callers import Caller
+from queries import prompts
+from queries.answers import Ask
+from ragsite.lib import redis_client
+
+SEAL_BYTES = 16
+ID_CHARACTERS = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A cached answer: which query's it is, and the JSON object of what all its askers share."""
+
+    query_id: UUID
+    body: bytes
+
+
+def digest(ask: Ask) -> str:
+    """Names an answer by all that decides it, besides tenant, rights and corpus version."""
+    plain = " ".join(unicodedata.normalize("NFKC", ask.question).casefold().split())
+    generator = [
+        settings.ANSWER_PROVIDER,
+        settings.ANSWER_MODEL,
+        settings.ANSWER_FALLBACK_MODELS,
+        prompts.VERSION,
+    ]
+    decided_by = json.dumps([plain, ask.parameters(), generator], sort_keys=True, default=str)
+    return sha256(decided_by.encode()).hexdigest()
+
+
+def name(caller: Caller, version: int, digest: str) -> str:
+    """The key in Redis; `admit.lua` makes the same."""
+    return f"answer:{caller.tenant_id}:{caller.rights}:{version}:{digest}"
+
+
+def seal(name: str, query_id: UUID, body: bytes) -> bytes:
+    content = str(query_id).encode() + body
+    return _seal(name, content) + content
+
+
+def unseal(name: str, stored: bytes | None) -> Kept | None:
+    """What was stored under this name; None for anything else."""
+    if stored is None or len(stored) <= SEAL_BYTES + ID_CHARACTERS:
+        return None
+    content = stored[SEAL_BYTES:]
+    # Not in constant time: whoever can write to Redis to try seals can read the true ones there.
+    if stored[:SEAL_BYTES] != _seal(name, content):
+        return None
+    return Kept(UUID(content[:ID_CHARACTERS].decode()), content[ID_CHARACTERS:])
+
+
+def find(tenant_id: UUID, name: str) -> Kept | None:
+    """For callers without a key, whose admission has not looked already."""
+    try:
+        stored: Any = redis_client.guarded(lambda client: _get(client, tenant_id, name))
+    except redis_client.DOWN:
+        return None
+    return unseal(name, stored)
+
+
+def keep(name: str, *, query_id: UUID, shared: Mapping[str, Any]) -> None:
+    """An answer that cannot be kept, because Redis is down or full, is made again next time."""
+    value = seal(name, query_id, json.dumps(shared, ensure_ascii=False, separators=(",", ":")).encode())
+    try:
+        redis_client.guarded(lambda client: client.set(name, value, ex=settings.ANSWER_CACHE_SECONDS))
+    except redis_client.DOWN:
+        return
+
+
+def statistics(tenant_id: UUID) -> dict[str, Any]:
+    """Hits, misses and size of a tenant's cache; raises one of `redis_client.DOWN`."""
+
+    def read(client: Redis) -> dict[str, Any]:
+        counted: Any = client.hmget(_counters(tenant_id), "hits", "misses")
+        hits, misses = (int(number or 0) for number in counted)
+        entries, size = 0, 0
+        for key in client.scan_iter(f"answer:{tenant_id}:*", count=1000):
+            entries += 1
+            size += int(client.strlen(key))
+        rate = round(hits / (hits + misses), 4) if hits + misses else 0.0
+        return {"hits": hits, "misses": misses, "hit_rate": rate, "entries": entries, "bytes": size}
+
+    return redis_client.guarded(read)
+
+
+def forget(tenant_id: UUID) -> None:
+    """Ends every cached answer of a tenant: they are of a version that is no more."""
+    corpus.bump(tenant_id)
+
+
+def _get(client: Redis, tenant_id: UUID, key: str) -> Any:
+    stored = client.get(key)
+    client.hincrby(_counters(tenant_id), "misses" if stored is None else "hits", 1)
+    return stored
+
+
+def _counters(tenant_id: UUID) -> str:
+    return f"cache:{tenant_id}"
+
+
+def _seal(name: str, content: bytes) -> bytes:
+    key = sha256(settings.SECRET_KEY.encode()).digest()
+    return blake2b(name.encode() + b"\0" + content, key=key, digest_size=SEAL_BYTES).digest()

@@ -1,0 +1,90 @@
+"""The history of questions and answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from apikeys.callers import Caller
+from queries.answers import Answer
+from queries.models import Feedback, Query
+from ragsite.lib.errors import AppError
+from ragsite.lib.identifiers import made_at
+
+
+def save(caller: Caller, question: str, *, query_id: UUID, made: Answer, milliseconds: float) -> None:
+    generated = made.generated
+    shared = made.shared()
+    Query.objects.for_tenant(caller.tenant_id).create(
+        **_whose(caller, query_id),
+        question=question,
+        answer=generated.text,
+        sources=shared["sources"],
+        generator=generated.generator,
+        model=generated.model,
+        prompt_tokens=generated.prompt_tokens,
+        completion_tokens=generated.completion_tokens,
+        cost_usd=generated.cost_usd,
+        timings_ms=dict(made.timings_ms),
+        response_time_ms=milliseconds,
+        status=Query.Status.ANSWERED if generated.found else Query.Status.NOT_FOUND,
+    )
+
+
+def save_failure(
+    caller: Caller, question: str, *, query_id: UUID, error: AppError, milliseconds: float
+) -> None:
+    Query.objects.for_tenant(caller.tenant_id).create(
+        **_whose(caller, query_id),
+        question=question,
+        response_time_ms=milliseconds,
+        status=Query.Status.FAILED,
+        error_code=error.error_code,
+    )
+
+
+def _whose(caller: Caller, query_id: UUID) -> dict[str, Any]:
+    return {
+        "id": query_id,
+        "tenant_id": caller.tenant_id,
+        "key_id": caller.key_id,
+        "user_id": None if caller.key_id else caller.user_id,
+        "created_at": made_at(query_id),
+    }
+
+
+def visible(caller: Caller) -> QuerySet[Query]:
+    """A key sees its own queries, a user their own, a business user the tenant's."""
+    queries = Query.objects.for_tenant(caller.tenant_id).select_related("feedback")
+    if caller.key_id:
+        return queries.filter(key=caller.key_id)
+    if caller.is_business:
+        return queries
+    return queries.filter(user=caller.user_id)
+
+
+def rate(query: Query, *, rating: str, comment: str) -> Feedback:
+    """A later rating replaces an earlier one."""
+    feedback, _ = Feedback.objects.for_tenant(query.tenant_id).update_or_create(
+        tenant_id=query.tenant_id, query=query, defaults={"rating": rating, "comment": comment}
+    )
+    return feedback
+
+
+# A cached answer's row is a copy of the row of the query that it was made for, found by `answer`.
+_COPY = """
+INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
+    prompt_tokens, completion_tokens, cost_usd, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
+SELECT %(id)s, tenant_id, %(key)s, %(user)s, %(question)s, route, answer, sources, sql, generator, model,
+    0, 0, 0, '{}', %(ms)s, true, status, '', %(created)s
+FROM queries_query WHERE id = %(answer)s AND tenant_id = %(tenant)s
+ON CONFLICT (id) DO NOTHING
+"""
+
+
+def save_hits(hits: Sequence[Mapping[str, Any]]) -> None:
+    """Rows for questions that were answered from the cache; see `queries.recording` for the fields."""
+    with connection.cursor() as cursor:
+        cursor.executemany(_COPY, hits)

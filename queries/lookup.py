@@ -1,0 +1,81 @@
+"""Where the answer to a request's question is looked for, and kept."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from rest_framework.request import Request
+
+from accounts import corpus
+from apikeys import admission, usage
+from apikeys.admission import Admission
+from apikeys.authentication import admission_of
+from apikeys.callers import Caller
+from apikeys.usage import Spent
+from queries import cache, history
+from queries.answers import Answer, Ask
+from queries.cache import Kept
+from ragsite.lib.identifiers import made_at
+from ragsite.lib.middleware import elapsed_ms, request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A name in the answer cache; none while the corpus is changing or Redis is down."""
+
+    caller: Caller | None = None
+    name: str | None = None
+    question: str = ""
+    admission: Admission | None = None
+
+    def find(self, request: Request) -> Kept | None:
+        if self.caller is None or self.name is None:
+            return None
+        if self.admission is not None:
+            return self._found_on_admission(request)
+        kept = cache.find(self.caller.tenant_id, self.name)
+        if kept is not None:
+            usage.spend(request, Spent(from_cache=True))
+            history.save_hits([self._hit(request, kept.query_id)])
+        return kept
+
+    def keep(self, made: Answer) -> None:
+        if self.name is not None:
+            cache.keep(self.name, query_id=made.query_id, shared=made.shared())
+
+    def _found_on_admission(self, request: Request) -> Kept | None:
+        """Admission has looked, and has recorded what it took for a hit. What is no answer was none."""
+        found = self.admission
+        if found is None or found.stored is None or self.name is None:
+            return None
+        kept = cache.unseal(self.name, found.stored)
+        if kept is None:
+            admission.take_back(found)
+        else:
+            usage.mark_recorded(request)
+        return kept
+
+    def _hit(self, request: Request, answer: UUID) -> dict[str, object]:
+        identifier = request_id(request)
+        return {
+            "id": identifier,
+            "tenant": self.caller.tenant_id if self.caller else None,
+            "key": None,
+            "user": self.caller.user_id if self.caller else None,
+            "question": self.question,
+            "answer": answer,
+            "ms": elapsed_ms(request),
+            "created": made_at(identifier),
+        }
+
+
+NOWHERE = Place()
+
+
+def place(request: Request, caller: Caller, ask: Ask) -> Place:
+    admitted = admission_of(request)
+    version = admitted.corpus_version if admitted else None
+    if version is None:
+        version = corpus.version(caller.tenant_id)
+    if version is None:
+        return NOWHERE
+    return Place(caller, cache.name(caller, version, cache.digest(ask)), ask.question, admitted)

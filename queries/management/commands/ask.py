@@ -1,0 +1,41 @@
+"""manage.py ask: a question and its cited answer in a terminal."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import Tenant
+from apikeys.callers import Caller
+from queries import answering
+from queries.answers import Answer, Ask
+from ragsite.lib.errors import AppError
+from ragsite.lib.identifiers import uuid7
+
+
+class Command(BaseCommand):
+    help = "Asks a question of a tenant's documents."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("question")
+        parser.add_argument("--tenant", default="demo", help="The tenant's slug (default: demo).")
+        parser.add_argument("--collection", help="Only in this collection.")
+        parser.add_argument("--top-k", type=int, help="How many sources.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        if tenant is None:
+            raise CommandError(f"There is no tenant {options['tenant']!r}.")
+        ask = Ask(options["question"], top_k=options["top_k"], collection=options["collection"])
+        try:
+            made = answering.answer(Caller(tenant_id=tenant.pk), ask, query_id=uuid7())
+        except AppError as error:
+            raise CommandError(error.detail) from error
+        self._show(made)
+
+    def _show(self, made: Answer) -> None:
+        self.stdout.write(made.generated.text + "\n\n")
+        for number, hit in enumerate(made.hits, start=1):
+            page = f", page {hit.first_page}" if hit.first_page else ""
+            self.stdout.write(f"[{number}] {hit.title}{page}, characters {hit.start}-{hit.end}")
+        timings = ", ".join(f"{step} {milliseconds} ms" for step, milliseconds in made.timings_ms.items())
+        self.stdout.write(f"\n{made.generated.model}: {timings}")

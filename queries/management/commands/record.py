@@ -1,0 +1,42 @@
+"""manage.py record: moves records of use from Redis into Postgres until it is told to stop."""
+
+import signal
+from time import sleep
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand
+from django.db import OperationalError, close_old_connections
+from redis import RedisError
+
+from queries import recording
+
+PAUSE_SECONDS = 1
+
+logger = structlog.get_logger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Moves records of use from Redis into Postgres. One is enough; more share the work."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.running = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        redis = recording.client()
+        prepared = False
+        while self.running:
+            try:
+                if not prepared:
+                    recording.prepare(redis)
+                    prepared = True
+                recording.drain(redis)
+            except (RedisError, OperationalError) as error:
+                # Either is restarting. What was taken and not acknowledged is taken again afterwards.
+                logger.warning("records wait", error=type(error).__name__)
+                prepared = False
+                close_old_connections()
+                sleep(PAUSE_SECONDS)
+
+    def stop(self, *_: Any) -> None:
+        self.running = False

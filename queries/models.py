@@ -1,0 +1,90 @@
+"""What was asked and answered."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from accounts.tenancy import TenantOwned, TenantQuerySet
+from ragsite.lib.identifiers import uuid7
+
+
+class Query(TenantOwned):
+    """A question and its answer. Its id is its request's id, so that writing it twice is writing it once.
+
+    Partitioned by month on the id, hence no foreign keys in the database to or from the partitions that come and go.
+    """
+
+    class Route(models.TextChoices):
+        DOCUMENTS = "documents"
+        DATABASE = "database"
+
+    class Status(models.TextChoices):
+        ANSWERED = "answered"
+        NOT_FOUND = "not_found", "not in the documents"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(
+        "accounts.Tenant", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
+    key = models.ForeignKey(
+        "apikeys.APIKey", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True
+    )
+    user = models.ForeignKey(
+        "accounts.User", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True
+    )
+    question = models.TextField()
+    route = models.CharField(max_length=10, choices=Route, default=Route.DOCUMENTS)
+    answer = models.TextField(blank=True)
+    sources = models.JSONField(default=list)
+    sql = models.TextField(null=True)
+    generator = models.CharField(max_length=20, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=12, decimal_places=6, default=0)
+    timings_ms = models.JSONField(default=dict)
+    response_time_ms = models.FloatField(default=0)
+    from_cache = models.BooleanField(default=False)
+    status = models.CharField(max_length=10, choices=Status)
+    error_code = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField()
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "queries"
+        indexes = [
+            models.Index(
+                name="query_of_tenant", fields=["tenant", "-id"]
+            ),  # a business user's GET /api/history
+            models.Index(name="query_of_key", fields=["key", "-id"]),  # a key's
+            models.Index(name="query_of_user", fields=["user", "-id"]),  # a user's
+        ]
+
+    def __str__(self) -> str:
+        return self.question[:80]
+
+
+class Feedback(TenantOwned):
+    """What someone thought of an answer; a second opinion of the same caller's replaces the first."""
+
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    query = models.OneToOneField(
+        Query, on_delete=models.DO_NOTHING, db_constraint=False, related_name="feedback"
+    )
+    rating = models.CharField(max_length=4, choices=Rating)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "feedback"
+        indexes = [models.Index(name="feedback_of_tenant", fields=["tenant", "-id"])]  # the admin's list
+
+    def __str__(self) -> str:
+        return self.rating

@@ -1,0 +1,78 @@
+"""Whether the site is alive, able to serve, and how its parts are."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from documents import spaces
+from documents.models import Document
+from ragsite.celery import app
+from ragsite.lib import embeddings, redis_client
+from ragsite.lib.errors import AppError
+from ragsite.lib.redis_client import DOWN
+
+
+def alive(request: HttpRequest) -> JsonResponse:
+    """The process answers. Asks nothing of anything else, so that a dead database restarts no web server."""
+    return JsonResponse({"status": "ok"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """Able to answer questions: Postgres is there and the question's model is loaded. Redis may be missing."""
+    parts = {"postgres": _works(_postgres), "redis": _works(_redis), "model": _works(_model)}
+    able = parts["postgres"] and parts["model"]
+    return JsonResponse(
+        {"status": "ready" if able else "not ready", "parts": parts}, status=200 if able else 503
+    )
+
+
+class StatusView(APIView):
+    """Details for staff."""
+
+    authentication_classes = [SessionAuthentication]
+    permission_classes = [IsAdminUser]
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        unfinished = Document.objects.across_tenants().exclude(status__in=["ready", "failed"])
+        return Response(
+            {
+                "postgres": _works(_postgres),
+                "redis": _works(_redis),
+                "model": _works(_model),
+                "space": str(spaces.active()),
+                "workers": sorted(app.control.ping(timeout=0.5)[0]) if _works(_redis) else [],
+                "documents_unfinished": unfinished.count(),
+            }
+        )
+
+
+def _works(check: Callable[[], Any]) -> bool:
+    try:
+        check()
+    except (DatabaseError, AppError, *DOWN):
+        return False
+    return True
+
+
+def _postgres() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM documents_embeddingspace LIMIT 1")
+
+
+def _redis() -> None:
+    redis_client.guarded(lambda client: client.ping())
+
+
+def _model() -> None:
+    model = spaces.model(spaces.active())
+    if model.provider == "local":
+        embeddings.warm(model)

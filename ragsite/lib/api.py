@@ -1,0 +1,195 @@
+"""What every endpoint shares: the one form of errors, strict JSON, pages of a list.
+
+Errors are problem documents (RFC 9457). `STATUS` is the only place where a kind of error meets a status.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from rest_framework import exceptions
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ragsite.lib import errors
+from ragsite.lib.middleware import request_id
+
+PROBLEM = "application/problem+json"
+
+STATUS: Mapping[type[errors.AppError], tuple[int, str]] = {
+    errors.Invalid: (400, "Bad request"),
+    errors.Unauthenticated: (401, "Not signed in"),
+    errors.BudgetSpent: (402, "Budget spent"),
+    errors.Forbidden: (403, "Not allowed"),
+    errors.NotFound: (404, "Not found"),
+    errors.Conflict: (409, "Conflict"),
+    errors.TooLarge: (413, "Too large"),
+    errors.UnsupportedType: (415, "Unsupported type"),
+    errors.RateLimited: (429, "Too many requests"),
+    errors.ModelFailed: (502, "The model failed"),
+    errors.Unavailable: (503, "Not available"),
+    errors.ModelTimeout: (504, "The model took too long"),
+}
+TITLES = dict(STATUS.values()) | {
+    405: "Method not allowed",
+    406: "Not acceptable",
+    500: "Internal error",
+}
+CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
+         415: "unsupported_type", 429: "rate_limited"}  # fmt: skip
+CHALLENGE = 'Bearer realm="ragsite"'
+IS_API = re.compile(r"^/(api|v1|health|ready|status|metrics)(/|$)")
+
+
+def problem(
+    request: HttpRequest | Request,
+    *,
+    status: int,
+    code: str,
+    detail: str,
+    fields: tuple[errors.FieldError, ...] = (),
+) -> dict[str, Any]:
+    """A problem document; `errors` is there only where single fields are wrong."""
+    document: dict[str, Any] = {
+        "type": f"urn:ragsite:problem:{code}",
+        "title": TITLES[status],
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": str(request_id(request)),
+    }
+    if fields:
+        document["errors"] = [field._asdict() for field in fields]
+    return document
+
+
+def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's exception handler. What it does not know becomes a 500 through `server_error`."""
+    request: Request = context["request"]
+    known = as_app_error(error)
+    if known is not None:
+        status, _ = STATUS[type(known)]
+        headers = dict(known.headers)
+        body = problem(
+            request, status=status, code=known.error_code, detail=known.detail, fields=known.fields
+        )
+    elif isinstance(error, exceptions.APIException):
+        status, headers = error.status_code, {}
+        body = problem(request, status=status, code=CODES.get(status, "invalid"), detail=str(error.detail))
+    else:
+        return None
+    if status == 401:  # RFC 9110: a 401 names at least one way to sign in
+        headers.setdefault("WWW-Authenticate", CHALLENGE)
+    if isinstance(error, exceptions.MethodNotAllowed):
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(body, status=status, headers=headers, content_type=_content_type(request))
+
+
+def as_app_error(error: Exception) -> errors.AppError | None:
+    """Django's and DRF's errors as ours, where ours has a word for them."""
+    match error:
+        case errors.AppError():
+            return error
+        case Http404() | exceptions.NotFound():
+            return errors.NotFound("There is nothing here by that name.")
+        case PermissionDenied() | exceptions.PermissionDenied():
+            return errors.Forbidden("These credentials do not allow this.")
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return errors.Unauthenticated("No valid credentials were given.")
+        case exceptions.ValidationError():
+            return errors.Invalid("Some fields are wrong.", fields=tuple(_fields(error.detail, "")))
+        case exceptions.ParseError():
+            return errors.Invalid(str(error.detail), code="malformed")
+        case RequestDataTooBig():
+            return errors.TooLarge("The request's body is too large.")
+    return None
+
+
+def _fields(detail: Any, path: str) -> list[errors.FieldError]:
+    """DRF's nested errors, flattened: `{"filters": {"tag": [..]}}` has the field `filters.tag`."""
+    if isinstance(detail, Mapping):
+        items = ((f"{path}.{name}" if path else str(name), inner) for name, inner in detail.items())
+        return [field for name, inner in items for field in _fields(inner, name)]
+    if isinstance(detail, list):
+        return [field for inner in detail for field in _fields(inner, path)]
+    return [errors.FieldError(path.removesuffix(".non_field_errors"), detail.code, str(detail))]
+
+
+def _content_type(request: Request) -> str | None:
+    """The browsable page keeps its own type; a client that asked for nothing we have gets JSON."""
+    renderer: BaseRenderer | None = getattr(request, "accepted_renderer", None)
+    return PROBLEM if renderer is None or isinstance(renderer, JSONRenderer) else None
+
+
+class StrictJSONParser(JSONParser):
+    """JSON as RFC 8259 has it; nesting that exhausts Python's stack is the client's mistake, not ours."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            body = super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise exceptions.ParseError("The JSON is nested too deeply.") from error
+        if not isinstance(body, dict):
+            raise exceptions.ParseError("The body must be a JSON object.")
+        return body
+
+
+class Pages(CursorPagination):
+    """`{"results", "next", "previous"}`, newest first; `limit` is capped."""
+
+    ordering: ClassVar[Any] = ("-id",)  # version 7 ids sort by time
+    page_size = 50
+    page_size_query_param = "limit"
+    max_page_size = 200
+    invalid_cursor_message = "The cursor is not one that this list gave out."
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": "string", "nullable": True, "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["results", "next", "previous"],
+            "properties": {"results": schema, "next": link, "previous": link},
+        }
+
+
+# Errors outside DRF's views ----------------------------------------------------------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    too_big = isinstance(exception, RequestDataTooBig)
+    if too_big:
+        return _page(request, 413, "too_large", "The request's body is too large.")
+    return _page(request, 400, "malformed", "The request could not be read.")
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _page(request, 403, "forbidden", "These credentials do not allow this.")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _page(request, 403, "csrf", "The form's token is missing or stale. Reload the page and try again.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 404, "not_found", "There is nothing here by that name.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Tells the request's id and nothing else: what went wrong stands in the log under that id."""
+    return _page(request, 500, "internal", "Something went wrong here. The request's id finds it in the log.")
+
+
+def _page(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    document = problem(request, status=status, code=code, detail=detail)
+    if IS_API.match(request.path):
+        return JsonResponse(document, status=status, content_type=PROBLEM)
+    return render(request, "problem.html", document, status=status)

@@ -1,0 +1,55 @@
+"""Circuit breakers: what keeps failing is left alone for a while, then tried by one caller at a time."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pybreaker
+
+from ragsite.lib.errors import Unavailable
+
+
+class Breaker:
+    """Opens after `failures` in a row; `reset_seconds` later one call probes, and closes it or opens it again."""
+
+    def __init__(
+        self, name: str, *, failures: int, reset_seconds: float, counts: Callable[[Exception], bool]
+    ) -> None:
+        """`counts` tells which exceptions are the guarded part's failure, and not its caller's."""
+        self.name = name
+        self._circuit = pybreaker.CircuitBreaker(
+            fail_max=failures,
+            reset_timeout=reset_seconds,
+            exclude=[lambda error: not counts(error)],
+            throw_new_error_on_trip=False,
+            # State shared between processes goes in here: state_storage=pybreaker.CircuitRedisStorage(...).
+        )
+        self._probe = threading.Lock()
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open` or `half-open`."""
+        return self._circuit.current_state
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Run the body and count how it ends; raises `Unavailable` instead of running it while open."""
+        probing = self.state != pybreaker.STATE_CLOSED
+        # Without this, every thread would probe a hanging endpoint at once, and be held for its whole timeout.
+        if probing and not self._probe.acquire(blocking=False):
+            raise self._refusal()
+        try:
+            # `calling`, not `call`: the latter holds a lock while the body runs, so calls would queue up.
+            with self._circuit.calling():
+                yield
+        except pybreaker.CircuitBreakerError:
+            raise self._refusal() from None
+        finally:
+            if probing:
+                self._probe.release()
+
+    def _refusal(self) -> Unavailable:
+        return Unavailable(
+            f"{self.name} failed repeatedly and is left alone for a while.",
+            headers={"Retry-After": str(max(1, round(self._circuit.reset_timeout)))},
+        )

@@ -1,0 +1,158 @@
+"""Chat completions from any OpenAI-compatible endpoint, whole or token by token."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import openai
+from openai.types.chat import ChatCompletionChunk
+
+from ragsite.lib import vendor
+from ragsite.lib.errors import ModelFailed
+from ragsite.lib.vendor_client import Endpoint, run
+
+Messages = Sequence[Mapping[str, str]]  # {"role": "system" | "user" | "assistant", "content": "..."}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatEndpoint(Endpoint):
+    """`models` are tried in their order; `max_tokens` and `temperature` are the endpoint's own where None."""
+
+    models: tuple[str, ...]
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer, the model that gave it, and the tokens the endpoint says it used (0 where it does not say)."""
+
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def complete(endpoint: ChatEndpoint, messages: Messages) -> Completion:
+    """The whole answer, within `endpoint.timeout_seconds`. Raises what `vendor.call` raises."""
+    return vendor.call(
+        endpoint,
+        {
+            model: partial(_completion, body=_body(endpoint, messages, model=model))
+            for model in endpoint.models
+        },
+    )
+
+
+def _body(endpoint: ChatEndpoint, messages: Messages, *, model: str) -> dict[str, Any]:
+    wishes = {"max_tokens": endpoint.max_tokens, "temperature": endpoint.temperature}
+    return {
+        "model": model,
+        "messages": [dict(message) for message in messages],
+        **{name: value for name, value in wishes.items() if value is not None},
+    }
+
+
+async def _completion(client: openai.AsyncOpenAI, *, body: dict[str, Any]) -> Completion:
+    answer = await client.chat.completions.with_raw_response.create(**body)
+    return read_completion(answer.content, model=body["model"])
+
+
+def read_completion(content: bytes, *, model: str) -> Completion:
+    """What the body of an answer says; raises `ModelFailed` where it is no completion or an empty one."""
+    try:
+        answer = json.loads(content)
+        text = answer["choices"][0]["message"]["content"]
+        usage = answer.get("usage") or {}
+        completion = Completion(
+            text=text.strip(),
+            model=str(answer.get("model") or model),
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            completion_tokens=int(usage.get("completion_tokens") or 0),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ModelFailed("The model endpoint's answer is not a chat completion.") from None
+    if not completion.text:
+        raise ModelFailed("The model's answer is empty.")
+    return completion
+
+
+def stream(endpoint: ChatEndpoint, messages: Messages) -> Iterator[str | Completion]:
+    """The answer's pieces as they come, and last the `Completion` they make up.
+
+    Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays shown,
+    so a failure after it raises. The whole, with the time the reader takes, is bounded by `endpoint.timeout_seconds`.
+    """
+    deadline = time.monotonic() + endpoint.timeout_seconds
+    answer = vendor.call(
+        endpoint,
+        {model: partial(_opened, body=_body(endpoint, messages, model=model)) for model in endpoint.models},
+    )
+    try:
+        yield answer.first
+        with vendor.app_errors():
+            while piece := run(answer.piece(), deadline - time.monotonic()):
+                yield piece
+        yield answer.completion()
+    finally:
+        with suppress(TimeoutError):
+            run(answer.close(), 1.0)
+
+
+async def _opened(client: openai.AsyncOpenAI, *, body: dict[str, Any]) -> "StreamedAnswer":
+    events = await client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True})
+    answer = StreamedAnswer(events, model=body["model"])
+    try:
+        answer.first = await answer.piece()
+    except BaseException:  # a cancelled call too must give its connection back
+        await answer.close()
+        raise
+    return answer
+
+
+class StreamedAnswer:
+    """A stream of events, and what has been read of it; lives on the event loop."""
+
+    def __init__(self, events: openai.AsyncStream[ChatCompletionChunk], *, model: str) -> None:
+        self.first = ""
+        self._events = events
+        self._pieces: list[str] = []
+        self._model = model
+        self._usage = (0, 0)
+        self._finished = False
+
+    async def piece(self) -> str:
+        """The next text, or an empty one at the end. Raises `ModelFailed` where the answer is broken off or empty."""
+        try:
+            async for event in self._events:
+                if text := self._noted(event):
+                    self._pieces.append(text)
+                    return text
+        except (ValueError, TypeError, AttributeError):
+            raise ModelFailed("The model endpoint's stream is not a chat completion.") from None
+        if not self._finished:
+            raise ModelFailed("The model endpoint broke off its answer.")
+        if not "".join(self._pieces).strip():
+            raise ModelFailed("The model's answer is empty.")
+        return ""
+
+    def _noted(self, event: ChatCompletionChunk) -> str:
+        self._model = event.model or self._model
+        if event.usage:
+            self._usage = (event.usage.prompt_tokens, event.usage.completion_tokens)
+        if not event.choices:
+            return ""
+        self._finished = self._finished or event.choices[0].finish_reason is not None
+        return event.choices[0].delta.content or ""
+
+    def completion(self) -> Completion:
+        """All that was read, as one answer."""
+        return Completion("".join(self._pieces), self._model, *self._usage)
+
+    async def close(self) -> None:
+        """Give the connection back, or close it where the answer was not read to its end."""
+        await self._events.close()

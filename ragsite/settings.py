@@ -1,0 +1,299 @@
+"""Every setting of ragsite. docs/configuration.md lists the environment variables that feed them.
+
+With no DATABASE_URL the site runs in its embedded mode: Postgres and Redis from Python wheels and secrets
+made at random, all under DATA_DIR. With one, nothing secret has a default.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ragsite import embedded, log
+from ragsite.lib import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(environment.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
+
+# Where things are --------------------------------------------------------------------------------------------
+
+DATABASE_URL = environment.secret("DATABASE_URL")
+REDIS_URL = environment.secret("REDIS_URL")
+EMBEDDED = not DATABASE_URL
+_made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
+
+DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", 10, minimum=1)
+DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
+REDIS_TIMEOUT_MS = environment.integer("REDIS_TIMEOUT_MS", 100, minimum=1)
+
+
+def _database(url: str) -> dict[str, Any]:
+    """Django's form of a libpq URL; what Django has no name for goes to libpq as it is."""
+    try:
+        parts = conninfo_to_dict(url)
+    except ProgrammingError as error:
+        raise ImproperlyConfigured("DATABASE_URL is not a postgresql:// URL") from error
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    known = {django: str(parts.pop(libpq, "")) for django, libpq in names.items()}
+    guards = (
+        f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
+        " -c idle_in_transaction_session_timeout=60000 -c lock_timeout=20000"
+    )
+    pool = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
+    options = {"connect_timeout": 5, **parts, "options": guards, "pool": pool}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **known,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL or embedded.database_url(DATA_DIR))}
+REDIS_URL = REDIS_URL or embedded.redis_url(DATA_DIR)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "django",
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_MS / 1000,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_MS / 1000,
+            # Without it redis-py tries again and again, with pauses that add up to seconds.
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+        },
+    },
+}
+
+# Security ----------------------------------------------------------------------------------------------------
+
+DEBUG = environment.boolean("DEBUG", default=False)
+SECRET_KEY = environment.secret("SECRET_KEY", _made_secrets.get("SECRET_KEY", ""))
+ENCRYPTION_KEY = environment.secret("ENCRYPTION_KEY", _made_secrets.get("ENCRYPTION_KEY", ""))
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if EMBEDDED else "")
+CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
+CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/(api|v1)/"
+CORS_EXPOSE_HEADERS = ["X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
+
+HTTPS = environment.boolean("HTTPS", default=not EMBEDDED)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$"]  # probes come from inside, over plain HTTP
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "ragsite.lib.api.csrf_failure"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# The application ---------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "corsheaders",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "ragsite",
+    "accounts",
+    "apikeys",
+    "documents",
+    "queries",
+]
+
+MIDDLEWARE = [
+    "ragsite.lib.middleware.RequestID",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "apikeys.middleware.RecordUsage",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "ragsite.urls"
+WSGI_APPLICATION = "ragsite.wsgi.application"
+APPEND_SLASH = True
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_ROOT = DATA_DIR / "files"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True  # so that a fresh clone serves its pages without a collectstatic
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # a request's body without its files
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
+
+LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", among=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = environment.choice("LOG_FORMAT", "text" if EMBEDDED else "json", among=("text", "json"))
+LOGGING = log.configuration(level=LOG_LEVEL, form=LOG_FORMAT)
+
+# The API -----------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apikeys.authentication.APIKeyAuthentication",
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "apikeys.permissions.Nobody"
+    ],  # a view says who may; forgetting it locks it
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["ragsite.lib.api.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "ragsite.lib.api.Pages",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "ragsite.lib.api.answer_error",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "ragsite",
+    "DESCRIPTION": "Cited answers over an organisation's documents and databases.",
+    "VERSION": "1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api",
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=environment.integer("JWT_ACCESS_MINUTES", 30, minimum=1)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=environment.integer("JWT_REFRESH_DAYS", 7, minimum=1)),
+    "USER_ID_CLAIM": "user",
+    "TOKEN_OBTAIN_SERIALIZER": "accounts.serializers.TokenIn",
+    "CHECK_REVOKE_TOKEN": True,  # a changed password ends the tokens made under the old one
+}
+TOKEN_RATE = environment.text("TOKEN_RATE", "10/m")
+TRUSTED_PROXIES = environment.words("TRUSTED_PROXIES")
+
+# Work in the background --------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "max_retries": 1,  # a publish that fails fails quickly: the row is the truth and the sweeper publishes again
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = False  # it has no counter: a poison file would loop for ever
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_ROUTES = {
+    "documents.tasks.process": {"queue": "default"},
+    "documents.tasks.sweep": {"queue": "critical"},
+    "documents.tasks.tend_corpora": {"queue": "low"},
+    "queries.tasks.make_partitions": {"queue": "low"},
+}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "documents.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
+    "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
+}
+
+# Documents ---------------------------------------------------------------------------------------------------
+
+MAX_UPLOAD_BYTES = environment.integer("MAX_UPLOAD_BYTES", 50 * 1024 * 1024, minimum=1)
+PARSE_SECONDS = environment.integer("PARSE_SECONDS", 60, minimum=1)
+PARSE_MEMORY_BYTES = environment.integer("PARSE_MEMORY_BYTES", 1024**3, minimum=64 * 1024**2)
+PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
+PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
+INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 30, minimum=2)
+INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
+EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
+
+# Models ------------------------------------------------------------------------------------------------------
+
+EMBEDDING_PROVIDER = environment.choice("EMBEDDING_PROVIDER", "local", among=("local", "openai"))
+EMBEDDING_MODEL = environment.text("EMBEDDING_MODEL", "all-MiniLM-L6-v2")
+EMBEDDING_PRECISION = environment.choice("EMBEDDING_PRECISION", "int8", among=("int8", "fp32"))
+EMBEDDING_DIMENSIONS = environment.integer("EMBEDDING_DIMENSIONS", 384, minimum=1)
+EMBEDDING_BASE_URL = environment.text("EMBEDDING_BASE_URL", "https://api.openai.com/v1")
+EMBEDDING_API_KEY = environment.secret("EMBEDDING_API_KEY")
+EMBEDDING_THREADS = environment.integer("EMBEDDING_THREADS", 1, minimum=1)
+
+ANSWER_PROVIDER = environment.choice("ANSWER_PROVIDER", "extractive", among=("extractive", "openai"))
+ANSWER_MODEL = environment.text("ANSWER_MODEL", "gpt-4o-mini")
+ANSWER_FALLBACK_MODELS = environment.words("ANSWER_FALLBACK_MODELS")
+ANSWER_BASE_URL = environment.text("ANSWER_BASE_URL", "https://api.openai.com/v1")
+ANSWER_API_KEY = environment.secret("ANSWER_API_KEY")
+ANSWER_TIMEOUT_SECONDS = environment.integer("ANSWER_TIMEOUT_SECONDS", 30, minimum=1)
+ANSWER_MAX_TOKENS = environment.integer("ANSWER_MAX_TOKENS", 1_000, minimum=1)
+ANSWER_CACHE_SECONDS = environment.integer("ANSWER_CACHE_SECONDS", 3600, minimum=1)
+MODEL_PRICES = environment.prices("MODEL_PRICES", "gpt-4o-mini=0.15/0.60")

@@ -1,0 +1,25 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from ragsite import health
+
+handler400 = "ragsite.lib.api.bad_request"
+handler403 = "ragsite.lib.api.forbidden"
+handler404 = "ragsite.lib.api.not_found"
+handler500 = "ragsite.lib.api.server_error"
+
+urlpatterns = [
+    path("health", health.alive, name="health"),
+    path("ready", health.ready, name="ready"),
+    path("status", health.StatusView.as_view(), name="status"),
+    path("admin/", admin.site.urls),
+    path("api/", include("accounts.urls")),
+    path("api/", include("apikeys.urls")),
+    path("api/", include("documents.urls")),
+    path("api/", include("queries.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+]

@@ -1,0 +1,16 @@
+"""A vendor for the tests of its clients, whose retries hardly pause."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ragsite.lib import vendor
+from tests.model_server import ModelServer
+
+
+@pytest.fixture
+def model_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
+    vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
+    with ModelServer() as server:
+        yield server
