@@ -33,10 +33,10 @@ class LimitedByAddress:
 class TokenView(LimitedByAddress, TokenObtainPairView):
     """A username and a password for a pair of tokens."""
 
-    permission_classes = (AllowAny,)
+    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the base class is typed as the empty tuple
 
 
 class TokenRefresh(LimitedByAddress, TokenRefreshView):
     """A refresh token for a new access token."""
 
-    permission_classes = (AllowAny,)
+    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the base class is typed as the empty tuple

@@ -5,10 +5,8 @@ from typing import Any
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 from rest_framework_simplejwt.tokens import Token
 
-from accounts.models import User
 
-
-class TokenIn(TokenObtainPairSerializer[User]):
+class TokenIn(TokenObtainPairSerializer):
     """The claims `tenant` and `role` are there for clients to read; the server asks the user's row."""
 
     @classmethod

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
 
 from ragsite.lib.errors import NotFound
@@ -26,7 +26,7 @@ class TenantQuerySet(models.QuerySet[Row]):
         """The row by its id. Unknown, malformed and another tenant's are one answer: NotFound."""
         try:
             return self.get(pk=identifier)
-        except (self.model.DoesNotExist, ValidationError, ValueError) as error:
+        except (ObjectDoesNotExist, ValidationError, ValueError) as error:
             name = self.model._meta.verbose_name  # noqa: SLF001  Django's documented name for it
             raise NotFound(f"There is no such {name}.") from error
 

@@ -17,7 +17,16 @@ from ragsite.lib.readonly import ReadOnlyAdmin
 class APIKeyAdmin(ModelAdmin):
     """Keys are made by business users, who see them once; here they are looked at, limited and ended."""
 
-    list_display = ["name", "key_prefix", "tenant", "scopes", "rate_limit", "is_usable", "usage_count", "last_used_at"]
+    list_display = [
+        "name",
+        "key_prefix",
+        "tenant",
+        "scopes",
+        "rate_limit",
+        "is_usable",
+        "usage_count",
+        "last_used_at",
+    ]
     list_filter = ["tenant", ("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["tenant"]
     search_fields = ["name", "key_prefix", "tenant__name"]

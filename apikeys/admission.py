@@ -99,7 +99,7 @@ def _name(key_hash: str) -> str:
 
 def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | None:
     script = client.register_script(_SCRIPT)
-    arguments = [
+    arguments: list[str | float] = [
         lookup.digest,
         lookup.request_id,
         lookup.endpoint,

@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import Tenant, User
+from accounts.models import Tenant
+from accounts.tenancy import TenantQuerySet
 from apikeys import callers, keys, summary
 from apikeys.callers import Caller
 from apikeys.models import APIKey
@@ -38,7 +39,7 @@ class KeysView(ListAPIView[APIKey]):
         wanted: dict[str, Any] = dict(body.validated_data)
         key, raw = keys.mint(
             tenant=Tenant.objects.get(pk=caller.tenant_id),
-            owner=User.objects.filter(tenant=caller.tenant_id, pk=caller.user_id).first(),
+            owner=caller.user(),
             collection_ids=keys.existing_collections(caller.tenant_id, wanted.pop("collections", None)),
             **wanted,
         )
@@ -110,7 +111,7 @@ class UsageView(APIView):
         return Response(TenantUsageOut(usage).data)
 
 
-def _keys(caller: Caller) -> Any:
+def _keys(caller: Caller) -> TenantQuerySet[APIKey]:
     return APIKey.objects.for_tenant(caller.tenant_id).select_related("owner").prefetch_related("collections")
 
 

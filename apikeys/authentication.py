@@ -67,7 +67,7 @@ def admission_of(request: Any) -> Admission | None:
 
 
 def _lookup(request: Request) -> Lookup:
-    view = request.parser_context["view"]  # type: ignore[index]  # DRF sets it before it authenticates
+    view = request.parser_context["view"]  # DRF sets it before it authenticates
     digest, question = view.digest(request) if isinstance(view, AnswersFromCache) else ("", "")
     return Lookup(
         digest=digest,

@@ -26,6 +26,10 @@ class Caller:
 
     is_authenticated = True  # DRF asks it of request.user
 
+    def user(self) -> User | None:
+        """The person behind the request: a key's is its owner."""
+        return User.objects.filter(tenant=self.tenant_id, pk=self.user_id).first() if self.user_id else None
+
     @property
     def is_business(self) -> bool:
         return self.role == User.Role.BUSINESS

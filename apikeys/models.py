@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.tenancy import TenantOwned, TenantQuerySet
+from accounts.tenancy import TenantOwned
 from ragsite.lib.identifiers import uuid7
 
 
@@ -48,8 +48,6 @@ class APIKey(TenantOwned):
         "self", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="rotated_to"
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -112,8 +110,6 @@ class Usage(TenantOwned):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=6, default=0)
-
-    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

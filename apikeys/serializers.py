@@ -80,7 +80,7 @@ class NewKeyOut(KeyOut):
 class TotalsOut(serializers.Serializer[Any]):
     requests = serializers.IntegerField()
     success = serializers.IntegerField()
-    errors = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # DRF takes fields out of the class
     limited = serializers.IntegerField(help_text="Refused with 429.")
     from_cache = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()

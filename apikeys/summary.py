@@ -48,7 +48,7 @@ def of_key(key: APIKey, *, days: int) -> dict[str, Any]:
 
 
 def of_tenant(tenant_id: UUID, *, days: int) -> dict[str, Any]:
-    rows = _since(tenant_id, days)
+    rows: Any = _since(tenant_id, days)
     return {
         **_with_days(rows),
         "endpoints": list(rows.values("endpoint").annotate(**_totals()).order_by("-requests", "endpoint")),

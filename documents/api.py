@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiTypes, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -13,7 +14,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from accounts.models import Tenant, User
+from accounts.models import Tenant
+from accounts.tenancy import TenantQuerySet
 from apikeys import callers
 from apikeys.callers import Caller
 from apikeys.permissions import CanIngest
@@ -34,19 +36,16 @@ class DocumentsView(ListAPIView[Document]):
         return super().initialize_request(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[Document]:
-        return readable(callers.of(self.request))
-
-    def filter_queryset(self, queryset: QuerySet[Document]) -> QuerySet[Document]:
         wanted = DocumentFilter(data=self.request.query_params.dict())
         wanted.is_valid(raise_exception=True)
+        caller = callers.of(self.request)
+        documents = readable(caller)
         if "status" in wanted.validated_data:
-            queryset = queryset.filter(status=wanted.validated_data["status"])
+            documents = documents.filter(status=wanted.validated_data["status"])
         if "collection" in wanted.validated_data:
-            caller = callers.of(self.request)
-            queryset = queryset.filter(
-                collection=intake.existing_collection(caller.tenant_id, wanted.validated_data["collection"])
-            )
-        return queryset
+            collection = intake.existing_collection(caller.tenant_id, wanted.validated_data["collection"])
+            documents = documents.filter(collection=collection)
+        return documents
 
     @extend_schema(parameters=[DocumentFilter])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -114,7 +113,7 @@ class ReprocessView(APIView):
         return Response(DocumentOut(document).data, status=202)
 
 
-def readable(caller: Caller) -> Any:
+def readable(caller: Caller) -> TenantQuerySet[Document]:
     """The documents that the caller may see."""
     documents = Document.objects.for_tenant(caller.tenant_id).select_related("collection")
     return documents if caller.collections is None else documents.filter(collection__in=caller.collections)
@@ -128,7 +127,7 @@ def _store(caller: Caller, upload: dict[str, Any]) -> tuple[Document, bool]:
         filename=upload["file"].name,
         collection=_collection(caller, tenant, upload["collection"]),
         metadata=upload.get("metadata"),
-        uploaded_by=User.objects.filter(tenant=tenant, pk=caller.user_id).first(),
+        uploaded_by=caller.user(),
     )
 
 

@@ -9,14 +9,15 @@ chunks alike would then decide as much as one that finds the only match. The wei
 A leg's lead is how far its best candidate stands above the mean of its ten best: it is large for an order code
 that one chunk holds, and small where a hundred rows share the question's words. Agreement is the part of the
 ten best that the legs share. NOISE keeps differences too small to mean anything from deciding: then the dense
-leg ranks. The idea of weights from score distributions instead of fixed ones: "Shtok et al., Predicting query
-performance by query-drift estimation", 2012 (a list whose top stands out is likelier to be right).
+leg ranks. That a list whose top scores stand out is likelier to be right is the finding behind normalized query
+commitment: Shtok et al., "Predicting Query Performance by Query-Drift Estimation", ACM TOIS 30(2), 2012.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from statistics import fmean, pstdev
+from math import sqrt
+from statistics import fmean
 from typing import Final
 from uuid import UUID
 
@@ -74,17 +75,17 @@ def _lead(scores: Sequence[float]) -> float:
 
 
 def _agreement(dense: Sequence[float], covered: Sequence[float]) -> float:
-    size = min(TOP, len(dense))
-    by_dense, by_words = (
-        set(sorted(range(len(leg)), key=lambda i: -leg[i])[:size])  # noqa: B023  # used within its own turn
-        for leg in (dense, covered)
-    )
-    return len(by_dense & by_words) / size
+    matching = [i for i, part in enumerate(covered) if part > 0]
+    by_words = sorted(matching, key=lambda i: -covered[i])[:TOP]
+    by_dense = sorted(range(len(dense)), key=lambda i: -dense[i])[:TOP]
+    return len(set(by_dense) & set(by_words)) / len(by_dense)
 
 
 def _spread_out(cosines: Sequence[float]) -> list[float]:
-    spread = pstdev(cosines) if cosines else 0.0
+    if not cosines:
+        return []
+    mean = fmean(cosines)
+    spread = sqrt(fmean((cosine - mean) ** 2 for cosine in cosines))
     if not 0 < spread < LEAST_SPREAD:
         return list(cosines)
-    mean = fmean(cosines)
     return [mean + (cosine - mean) * LEAST_SPREAD / spread for cosine in cosines]

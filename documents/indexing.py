@@ -218,7 +218,9 @@ def _copy(model: type[Chunk | ChunkVector], columns: dict[str, str], rows: Itera
 def _copy_rows(table: str, columns: dict[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
     """Binary COPY; the names are this module's constants."""
     connection.ensure_connection()
-    register_vector(connection.connection)  # before the cursor is made: it takes the types that are known then
+    register_vector(
+        connection.connection
+    )  # before the cursor is made: it takes the types that are known then
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(list(columns.values()))

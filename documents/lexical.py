@@ -17,9 +17,8 @@ from uuid import UUID
 import Stemmer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from _hashlib import HASH
+    from collections.abc import Iterator
 
 # Lucene's defaults (BM25Similarity), within the range Robertson and Zaragoza found good over many collections
 # ("The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.2).

@@ -73,8 +73,6 @@ class Document(TenantOwned):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ready_at = models.DateTimeField(null=True, editable=False)
 
-    objects = TenantQuerySet.as_manager()
-
     class Meta:
         ordering = ["-id"]
         constraints = [

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Sum
 from pgvector import HalfVector, SparseVector
 
-from documents import fusion, indexing, lexical, spaces
+from documents import fusion, lexical, spaces
 from documents.fusion import Candidate
 from documents.models import CorpusStatistics, Document, EmbeddingSpace, Term
 from ragsite.lib import redis_client
@@ -187,7 +187,7 @@ def _run(
         chunk_scope=joined,
         distance=f"vector.vector{'::halfvec' + cast if cast else ''} <=> %(vector)s::halfvec{cast}",
     )
-    parameters = {
+    parameters: dict[str, Any] = {
         "tenant": scope.tenant_id,
         "space": space.pk,
         "depth": DEPTH,

@@ -1,10 +1,13 @@
 """Which embedding space serves, and the model that makes its vectors."""
 
+from typing import Literal, cast
+
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from documents.models import EmbeddingSpace
 from ragsite.lib.embeddings import EmbeddingModel
+from ragsite.lib.local_model import Precision
 
 
 def active() -> EmbeddingSpace:
@@ -30,9 +33,9 @@ def _first() -> EmbeddingSpace:
 def model(space: EmbeddingSpace) -> EmbeddingModel:
     """The row says what the vectors are, the settings where the model is reached."""
     return EmbeddingModel(
-        provider=space.provider,
+        provider=cast("Literal['local', 'openai']", space.provider),
         model=space.model,
-        precision=space.precision,
+        precision=Precision(space.precision or Precision.INT8),
         dimensions=space.dimensions,
         directory=settings.DATA_DIR / "models",
         threads=settings.EMBEDDING_THREADS,

@@ -14,7 +14,7 @@ from documents.models import CorpusStatistics
 logger = structlog.get_logger(__name__)
 
 
-class Hint(DjangoTask):  # type: ignore[misc]  # Celery's base class is untyped
+class Hint(DjangoTask[Any, Any]):
     """A task whose message is only a hint: the row says what is to be done, and the sweeper hints again."""
 
     def apply_async(self, *args: Any, **kwargs: Any) -> Any:

@@ -128,19 +128,26 @@ class CacheView(APIView):
 
 def _fresh_answer(request: Request, made: Answer) -> Response:
     generated = made.generated
-    tokens = {"prompt_tokens": generated.prompt_tokens, "completion_tokens": generated.completion_tokens}
-    usage.spend(request, Spent(**tokens, cost_usd=generated.cost_usd))
+    usage.spend(request, generated.spent)
     return Response(
         {
             "id": str(made.query_id),
             "question": made.question,
             **made.shared(),
             "from_cache": False,
-            "usage": {**tokens, "cost_usd": float(generated.cost_usd)},
+            "usage": _tokens(generated.spent),
             "timings_ms": made.timings_ms,
             "response_time_ms": elapsed_ms(request),
         }
     )
+
+
+def _tokens(spent: Spent) -> dict[str, Any]:
+    return {
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
+        "cost_usd": float(spent.cost_usd),
+    }
 
 
 def _kept_answer(request: Request, question: str, shared: bytes) -> HttpResponse:
@@ -149,7 +156,7 @@ def _kept_answer(request: Request, question: str, shared: bytes) -> HttpResponse
         "id": str(request_id(request)),
         "question": question,
         "from_cache": True,
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
+        "usage": _tokens(Spent()),
         "timings_ms": {},
         "response_time_ms": elapsed_ms(request),
     }

@@ -1,7 +1,12 @@
-"""Answers without a model: the sentences of the retrieved passages that best answer, quoted and cited. Pure."""
+"""Answers without a model: the sentences of the retrieved passages that best answer, quoted and cited. Pure.
+
+A sentence is worth the part of the question's words that it shares, weighed by idf; some of what its neighbours
+share, because an answer often stands beside the sentence that names the topic; its passage's score; and a
+little if it holds what the question asks for (a number, a date, a name).
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,13 +15,13 @@ from documents import lexical, sentences
 MOST_SENTENCES: Final = 3
 MOST_CHARACTERS: Final = 500
 # A sentence past the first must be worth this part of the best one.
-WORTH_ADDING: Final = 0.5
-# A sentence longer than this is cut, at a space, around the words that the question shares with it.
+WORTH_ADDING: Final = 0.6
+# Text without a full stop for longer than this is quoted in part.
 LONGEST_QUOTE: Final = 400
-# How much a passage's own score, beside its sentences' words, decides.
+# What counts beside a sentence's own share of the question's words, which is 0..1.
 PASSAGE: Final = 1.0
 NEIGHBOUR: Final = 0.3
-TYPE: Final = 0.15
+KIND: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A sentence of passage `n`, verbatim: `text == passage.text[start:end]`."""
+    """Words of passage `n`, verbatim: `text == passage.text[start:end]`."""
 
     n: int
     start: int
@@ -40,18 +45,16 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """The answer with its citations, and what it quotes; both empty where nothing answers."""
+    """The answer with its citations, on one line, and what it quotes; both empty where nothing answers."""
 
     text: str
     quotes: tuple[Quote, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentence:
-    passage: Passage
-    start: int
-    end: int
-    score: float
+class _Candidate:
+    quote: Quote
+    worth: float
 
 
 def answer(
@@ -61,72 +64,83 @@ def answer(
     idf: Mapping[str, float] | None = None,
     threshold: float = 0.0,
 ) -> Extract:
-    """At most three sentences, about 500 characters, cited as `[n]`.
+    """At most three sentences, about 500 characters, each cited as `[n]`.
 
-    `idf` weighs the question's terms by the whole corpus (a term that it lacks counts as 0); without it every
-    term counts the same. Passages that score under `threshold` are left out.
+    `idf` weighs the question's terms by the whole corpus (a term that it lacks counts as 0); without it all
+    terms count the same. Passages that score below `threshold` are left out.
     """
-    near = [passage for passage in passages if passage.score >= threshold]
-    words = {term: 1.0 if idf is None else idf.get(term, 0.0) for term in lexical.terms(question)}
-    cue = _cue(question)
-    scored = [sentence for passage in near for sentence in _scored(passage, words, cue)]
-    scored.sort(key=lambda sentence: (-sentence.score, sentence.passage.n, sentence.start))
-    return _extract(_chosen(scored))
+    weights = {term: 1.0 if idf is None else idf.get(term, 0.0) for term in lexical.terms(question)}
+    asked = _asked_for(question)
+    near = (passage for passage in passages if passage.score >= threshold)
+    found = [candidate for passage in near for candidate in _candidates(passage, weights, asked)]
+    found.sort(key=lambda candidate: (-candidate.worth, candidate.quote.n, candidate.quote.start))
+    quotes = sorted(_chosen(found), key=lambda quote: (quote.n, quote.start))
+    return Extract(" ".join(f"{' '.join(quote.text.split())} [{quote.n}]" for quote in quotes), tuple(quotes))
 
 
-def _scored(passage: Passage, words: Mapping[str, float], cue: re.Pattern[str] | None) -> list[_Sentence]:
-    spans = sentences.spans(passage.text)
-    total = sum(words.values()) or 1.0
-    own = [_overlap(passage.text[start:end], words) / total for start, end in spans]
-    out: list[_Sentence] = []
-    for i, (start, end) in enumerate(spans):
-        around = max(own[i - 1] if i else 0.0, own[i + 1] if i + 1 < len(own) else 0.0)
-        fits = cue is not None and cue.search(passage.text, start, end) is not None
-        score = own[i] + NEIGHBOUR * around + TYPE * fits + PASSAGE * passage.score
-        out.append(_Sentence(passage, start, end, score))
-    return out
+def _candidates(
+    passage: Passage, weights: Mapping[str, float], asked: re.Pattern[str] | None
+) -> Iterator[_Candidate]:
+    quotes = list(_quotes(passage))
+    total = sum(weights.values()) or 1.0
+    shares = [_shared(quote.text, weights) / total for quote in quotes]
+    for quote, share, before, after in zip(quotes, shares, [0.0, *shares], [*shares[1:], 0.0], strict=False):
+        if _answers_nothing(quote.text):
+            continue
+        right_kind = asked is not None and asked.search(quote.text) is not None
+        beside = max(before, after)
+        yield _Candidate(quote, share + NEIGHBOUR * beside + KIND * right_kind + PASSAGE * passage.score)
 
 
-def _overlap(sentence: str, words: Mapping[str, float]) -> float:
-    return sum(words[term] for term in set(lexical.terms(sentence)) if term in words)
+def _quotes(passage: Passage) -> Iterator[Quote]:
+    for start, end in sentences.spans(passage.text):
+        begin = start
+        while end - begin > LONGEST_QUOTE:
+            space = passage.text.rfind(" ", begin + 1, begin + LONGEST_QUOTE)
+            cut = space if space > 0 else begin + LONGEST_QUOTE
+            yield Quote(passage.n, begin, cut, passage.text[begin:cut])
+            begin = cut + (space > 0)
+        if begin < end:
+            yield Quote(passage.n, begin, end, passage.text[begin:end])
 
 
-_CUES: Final = (
+def _shared(sentence: str, weights: Mapping[str, float]) -> float:
+    return sum(weights[term] for term in set(lexical.terms(sentence)) if term in weights)
+
+
+def _answers_nothing(sentence: str) -> bool:
+    """Headings and questions repeat the question's words best of all; a lone "2." or "Certainly!" says nothing."""
+    return sentence.startswith("#") or sentence.endswith("?") or len(sentence) < 20
+
+
+_NUMBER_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million|billion|half|third|quarter"
+_KINDS: Final = (
+    (r"when|(?:what|which) (?:year|date|day|month|century|decade)", r"\d"),
     (
-        re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade)\b", re.I),
-        re.compile(r"\d"),
+        r"how (?:many|much|old|long|far|tall|large|big|high|fast|often)|(?:what|which) (?:number|percentage|amount|percent|price)",
+        rf"\d|\b(?:{_NUMBER_WORDS})\b",
     ),
-    (
-        re.compile(
-            r"\bhow (?:many|much|old|long|far|tall|large|big|high|fast|often)\b|\bpercent|\bwhat (?:number|percentage|amount)\b",
-            re.I,
-        ),
-        re.compile(
-            r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozen|hundred|thousand|million|billion|half|third|quarter)\b"
-        ),
-    ),
-    (re.compile(r"\bwho(?:se|m)?\b", re.I), re.compile(r"[A-Z]\w+ [A-Z]")),
+    (r"who|whom|whose", r"[^\W\d_a-z]\w+ [^\W\d_a-z]"),
 )
+_ASKED = [
+    (re.compile(rf"\b(?:{asking})\b", re.IGNORECASE), re.compile(answering)) for asking, answering in _KINDS
+]
 
 
-def _cue(question: str) -> re.Pattern[str] | None:
-    return next((found for asked, found in _CUES if asked.search(question)), None)
+def _asked_for(question: str) -> re.Pattern[str] | None:
+    """What the answer to `question` would hold, as far as its question word tells."""
+    return next((answering for asking, answering in _ASKED if asking.search(question)), None)
 
 
-def _chosen(scored: Sequence[_Sentence]) -> list[_Sentence]:
-    chosen: list[_Sentence] = []
+def _chosen(found: Sequence[_Candidate]) -> list[Quote]:
+    """The worthiest that fit the room; the same words, in another passage too, are quoted once."""
+    chosen: dict[str, Quote] = {}
     room = MOST_CHARACTERS
-    for sentence in scored:
-        length = sentence.end - sentence.start
-        if len(chosen) == MOST_SENTENCES or (chosen and sentence.score < WORTH_ADDING * scored[0].score):
+    for candidate in found:
+        words = " ".join(candidate.quote.text.split()).casefold()
+        if len(chosen) == MOST_SENTENCES or candidate.worth < WORTH_ADDING * found[0].worth:
             break
-        if not chosen or length <= room:
-            chosen.append(sentence)
-            room -= length
-    return chosen
-
-
-def _extract(chosen: Sequence[_Sentence]) -> Extract:
-    ordered = sorted(chosen, key=lambda sentence: (sentence.passage.n, sentence.start))
-    quotes = tuple(Quote(s.passage.n, s.start, s.end, s.passage.text[s.start : s.end]) for s in ordered)
-    return Extract(" ".join(f"{' '.join(quote.text.split())} [{quote.n}]" for quote in quotes), quotes)
+        if words not in chosen and len(words) <= room:
+            chosen[words] = candidate.quote
+            room -= len(words)
+    return list(chosen.values())

@@ -1,11 +1,12 @@
 """From what was retrieved to an answer with citations: by quoting it, or by a model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from django.conf import settings
 
+from apikeys.usage import Spent
 from documents.search import Hit
 from queries import citations, extractive, prompts
 from ragsite.lib import llm
@@ -23,9 +24,7 @@ class Generated:
     found: bool
     generator: str
     model: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)
+    spent: Spent = field(default_factory=Spent)
 
 
 def generate(
@@ -50,11 +49,15 @@ def endpoint() -> ChatEndpoint:
     )
 
 
-def cost(model: str, *, prompt_tokens: int, completion_tokens: int) -> Decimal:
-    """US dollars by MODEL_PRICES, which are per million tokens; a model without a price costs nothing."""
-    prompt, completion = settings.MODEL_PRICES.get(model, (0.0, 0.0))
-    dollars = (prompt_tokens * prompt + completion_tokens * completion) / 1_000_000
-    return Decimal(str(round(dollars, 6)))
+def _spent(completion: Completion) -> Spent:
+    """The cost by MODEL_PRICES, which are per million tokens; a model without a price costs nothing."""
+    prompt, answer = settings.MODEL_PRICES.get(completion.model, (0.0, 0.0))
+    dollars = (completion.prompt_tokens * prompt + completion.completion_tokens * answer) / 1_000_000
+    return Spent(
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        cost_usd=Decimal(str(round(dollars, 6))),
+    )
 
 
 def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Generated:
@@ -66,12 +69,10 @@ def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Ge
 def _checked(completion: Completion, *, given: set[int]) -> Generated:
     """A model's text is hostile input: it becomes safe here (citations) and where it is shown (escaped)."""
     text = citations.keep_given(completion.text, given) or prompts.NOT_FOUND
-    tokens = {"prompt_tokens": completion.prompt_tokens, "completion_tokens": completion.completion_tokens}
     return Generated(
         text,
         found=prompts.NOT_FOUND not in text,
         generator="openai",
         model=completion.model,
-        **tokens,
-        cost_usd=cost(completion.model, **tokens),
+        spent=_spent(completion),
     )

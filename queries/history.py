@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
 
+from accounts.tenancy import TenantQuerySet
 from apikeys.callers import Caller
 from queries.answers import Answer
 from queries.models import Feedback, Query
@@ -24,9 +24,9 @@ def save(caller: Caller, question: str, *, query_id: UUID, made: Answer, millise
         sources=shared["sources"],
         generator=generated.generator,
         model=generated.model,
-        prompt_tokens=generated.prompt_tokens,
-        completion_tokens=generated.completion_tokens,
-        cost_usd=generated.cost_usd,
+        prompt_tokens=generated.spent.prompt_tokens,
+        completion_tokens=generated.spent.completion_tokens,
+        cost_usd=generated.spent.cost_usd,
         timings_ms=dict(made.timings_ms),
         response_time_ms=milliseconds,
         status=Query.Status.ANSWERED if generated.found else Query.Status.NOT_FOUND,
@@ -55,7 +55,7 @@ def _whose(caller: Caller, query_id: UUID) -> dict[str, Any]:
     }
 
 
-def visible(caller: Caller) -> QuerySet[Query]:
+def visible(caller: Caller) -> TenantQuerySet[Query]:
     """A key sees its own queries, a user their own, a business user the tenant's."""
     queries = Query.objects.for_tenant(caller.tenant_id).select_related("feedback")
     if caller.key_id:

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
-from accounts.tenancy import TenantOwned, TenantQuerySet
+from accounts.tenancy import TenantOwned
 from ragsite.lib.identifiers import uuid7
 
 
@@ -48,8 +48,6 @@ class Query(TenantOwned):
     status = models.CharField(max_length=10, choices=Status)
     error_code = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField()
-
-    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

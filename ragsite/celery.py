@@ -24,4 +24,4 @@ def drop_inherited_connections(**_: Any) -> None:
     """A child must not share its parent's sockets with Postgres: two processes on one would mix replies."""
     for connection in connections.all(initialized_only=True):
         connection.connection = None
-        connection.close_pool()
+        connection.close_pool()  # type: ignore[attr-defined]  # Postgres only, which is what we run on

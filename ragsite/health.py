@@ -49,10 +49,14 @@ class StatusView(APIView):
                 "redis": _works(_redis),
                 "model": _works(_model),
                 "space": str(spaces.active()),
-                "workers": sorted(app.control.ping(timeout=0.5)[0]) if _works(_redis) else [],
+                "workers": _workers() if _works(_redis) else [],
                 "documents_unfinished": unfinished.count(),
             }
         )
+
+
+def _workers() -> list[str]:
+    return sorted(name for reply in app.control.ping(timeout=0.5) or [] for name in reply)
 
 
 def _works(check: Callable[[], Any]) -> bool:

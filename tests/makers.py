@@ -71,7 +71,12 @@ def signed_in(user: User) -> APIClient:
 
 
 def make_document(
-    tenant: Tenant, text: str | bytes, *, filename: str = "note.txt", collection: str = "default", **fields: Any
+    tenant: Tenant,
+    text: str | bytes,
+    *,
+    filename: str = "note.txt",
+    collection: str = "default",
+    **fields: Any,
 ) -> Document:
     """A stored and queued document."""
     content = text.encode() if isinstance(text, str) else text
@@ -91,5 +96,3 @@ def ingest(tenant: Tenant, text: str | bytes, **fields: Any) -> Document:
     tasks.process(str(document.pk))
     document.refresh_from_db()
     return document
-
-

@@ -5,7 +5,7 @@ Errors are problem documents (RFC 9457). `STATUS` is the only place where a kind
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -143,7 +143,7 @@ class StrictJSONParser(JSONParser):
 class Pages(CursorPagination):
     """`{"results", "next", "previous"}`, newest first; `limit` is capped."""
 
-    ordering: ClassVar[Any] = ("-id",)  # version 7 ids sort by time
+    ordering = ("-id",)  # version 7 ids sort by time
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200

@@ -74,17 +74,19 @@ class Command(BaseCommand):
                 server.provision()
         with self._phase("Preparing the tables"):
             call_command("migrate", verbosity=0, interactive=False)
-        if settings.EMBEDDING_PROVIDER == "local":
+        services = _site_services()
+        supervisor.start(services["web"])  # first, and alone: it is what a person waits for
+        if settings.EMBEDDING_PROVIDER == "local" and not _has_model():
             with self._phase("Preparing the local model"):
                 _prepare_model(supervisor.log("model"))
-        for service in _site_services():
-            supervisor.start(service)
         with self._phase("Making accounts and a key"):
             tenant, facts = _accounts()
         with self._phase("Loading the sample corpus"):
             demo.queue_corpus(tenant)
         with self._phase("Waiting for the web server"):
             supervisor.wait(_is_site_ready, name="web", seconds=READY_SECONDS)
+        for name in ("worker", "beat", "record"):
+            supervisor.start(services[name])
         with self._phase("Indexing the sample corpus"):
             self._await_corpus(supervisor, tenant)
         for connection in connections.all(initialized_only=True):
@@ -188,7 +190,7 @@ def _service_of(server: embedded.Server) -> Service:
     )
 
 
-def _site_services() -> list[Service]:
+def _site_services() -> dict[str, Service]:
     celery = [sys.executable, "-m", "celery", "-A", "ragsite"]
     worker = ["worker", "-Q", "critical,default,low", "-c", str(min(os.cpu_count() or 1, 8))]
     quiet = [
@@ -204,7 +206,13 @@ def _site_services() -> list[Service]:
         "beat": [*celery, "beat", "--schedule", str(schedule)],
         "web": [*gunicorn, "ragsite.wsgi"],
     }
-    return [Service(name=name, argv=argv, cwd=settings.BASE_DIR) for name, argv in commands.items()]
+    return {name: Service(name=name, argv=argv, cwd=settings.BASE_DIR) for name, argv in commands.items()}
+
+
+def _has_model() -> bool:
+    """Tell whether a model was prepared before; one of an older version is replaced when it is first needed."""
+    models: Path = settings.DATA_DIR / "models"
+    return any(models.glob(f"*-{settings.EMBEDDING_PRECISION}-*.onnx"))
 
 
 def _prepare_model(log: Path) -> None:
