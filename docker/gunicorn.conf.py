@@ -7,7 +7,6 @@ bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "8"))
-preload_app = True  # imported once, not once a worker; nothing is connected before a worker's first request
 timeout = 60  # a worker whose main thread says nothing for so long is killed; requests run in other threads
 graceful_timeout = (
     8  # requests under way get this long at a stop, less than what a supervisor or Docker waits

@@ -70,6 +70,20 @@ def chunk(document: ParsedDocument) -> list[Piece]:
     ]
 
 
+def in_context(text: str, *, title: str, heading: str) -> str:
+    """What is embedded and indexed for a piece: its text under the document's title and the headings over it.
+
+    None is repeated that the text begins with already: said twice, it would outweigh what the text says.
+    """
+    above = [part for part in dict.fromkeys([title, *heading.split(" > ")]) if part]
+    beginning = _spaced(text[: sum(map(len, above)) + 2 * _LONGEST_LABEL])
+    return "\n".join([*(part for part in above if _spaced(part) not in beginning), text])
+
+
+def _spaced(text: str) -> str:
+    return f" {' '.join(text.split()).casefold()} "
+
+
 def _packed(units: Iterable[_Unit]) -> Iterator[tuple[int, int, str]]:
     current: _Unit | None = None
     for unit in units:
@@ -155,7 +169,7 @@ def _covering(document: ParsedDocument) -> Iterator[Block]:
         start = max(position, block.start)
         if start < block.end:
             yield replace(block, start=start)
-            position = block.end
+        position = max(start, block.end)
     yield from _paragraphs(document, position, len(document.text))
 
 

@@ -7,10 +7,12 @@ that counts of terms stay exact whoever else is loading, and raises the corpus v
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
@@ -19,9 +21,20 @@ from pgvector import HalfVector, SparseVector
 from pgvector.psycopg import register_vector
 
 from accounts import corpus
+from accounts.models import Tenant
+from apikeys.models import KeyCollection
 from documents import lexical
 from documents.chunking import Piece
-from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, EmbeddingSpace
+from documents.models import (
+    Chunk,
+    ChunkVector,
+    Collection,
+    CorpusStatistics,
+    Document,
+    DocumentText,
+    EmbeddingSpace,
+    Term,
+)
 from ragsite.lib.identifiers import uuid7
 
 # Stored weights are made with an average chunk length that may be off by this much before they are made anew.
@@ -127,6 +140,20 @@ def remove(document: Document) -> None:
     statistics.save()
     document.delete()
     corpus.changed(document.tenant_id)
+    transaction.on_commit(partial(_discard, document.tenant_id, document.file.name or ""))
+
+
+@transaction.atomic
+def erase(tenant: Tenant) -> None:
+    """Deletes a tenant's whole corpus at once, files and all."""
+    names = set(Document.objects.for_tenant(tenant).values_list("file", flat=True))
+    models = (KeyCollection, ChunkVector, Chunk, DocumentText, Document, Collection, Term, CorpusStatistics)
+    for model in models:
+        rows: Any = model.objects
+        rows.for_tenant(tenant)._raw_delete(using=connection.alias)  # noqa: SLF001  else Django loads what cascades
+    corpus.changed(tenant.pk)
+    for name in names:
+        transaction.on_commit(partial(default_storage.delete, name))
 
 
 def drifted(statistics: CorpusStatistics) -> bool:
@@ -154,6 +181,12 @@ def reweigh(tenant_id: UUID) -> None:
             "UPDATE documents_chunk SET weights = reweighed.weights FROM reweighed WHERE documents_chunk.id = reweighed.id"
         )
     corpus.changed(tenant_id)
+
+
+def _discard(tenant_id: UUID, name: str) -> None:
+    """Removes a file that no document of the tenant is made of any more."""
+    if not Document.objects.for_tenant(tenant_id).filter(file=name).exists():
+        default_storage.delete(name)
 
 
 def _locked(tenant_id: UUID) -> CorpusStatistics:

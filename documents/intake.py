@@ -45,20 +45,22 @@ def store(
                 "Only text (.txt), Markdown (.md) and PDF files are read, told by their content."
             )
         stored = _keep(spool, tenant=tenant, digest=digest)
-    document, created = _row(
-        tenant=tenant,
-        collection=collection,
-        sha256=digest,
-        defaults={
-            "title": PurePosixPath(name).stem[:300] or name,
-            "filename": name,
-            "media_type": media_type,
-            "bytes": size,
-            "file": stored,
-            "metadata": dict(metadata or {}),
-            "uploaded_by": uploaded_by,
-        },
-    )
+        document, created = _row(
+            tenant=tenant,
+            collection=collection,
+            sha256=digest,
+            defaults={
+                "title": PurePosixPath(name).stem[:300] or name,
+                "filename": name,
+                "media_type": media_type,
+                "bytes": size,
+                "file": stored,
+                "metadata": dict(metadata or {}),
+                "uploaded_by": uploaded_by,
+            },
+        )
+        # Deleting the last document of these bytes removes the file; it may have, after we saw it there.
+        _keep(spool, tenant=tenant, digest=digest)
     if not created and document.status == Document.Status.FAILED:
         states.queue_again(document)
         return document, True

@@ -46,7 +46,7 @@ class Document(TenantOwned):
         STORING = "storing"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    collection = models.ForeignKey(Collection, on_delete=models.PROTECT, related_name="documents")
+    collection = models.ForeignKey(Collection, on_delete=models.RESTRICT, related_name="documents")
     title = models.CharField(max_length=300)
     filename = models.CharField(max_length=255)
     media_type = models.CharField(max_length=100)

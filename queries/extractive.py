@@ -67,12 +67,13 @@ def answer(
     """At most three sentences, about 500 characters, each cited as `[n]`.
 
     `idf` weighs the question's terms by the whole corpus (a term that it lacks counts as 0); without it all
-    terms count the same. Passages that score below `threshold` are left out.
+    terms count the same. Empty where no passage scores `threshold`.
     """
+    if max((passage.score for passage in passages), default=0.0) < threshold:
+        return Extract("", ())
     weights = {term: 1.0 if idf is None else idf.get(term, 0.0) for term in lexical.terms(question)}
     asked = _asked_for(question)
-    near = (passage for passage in passages if passage.score >= threshold)
-    found = [candidate for passage in near for candidate in _candidates(passage, weights, asked)]
+    found = [candidate for passage in passages for candidate in _candidates(passage, weights, asked)]
     found.sort(key=lambda candidate: (-candidate.worth, candidate.quote.n, candidate.quote.start))
     quotes = sorted(_chosen(found), key=lambda quote: (quote.n, quote.start))
     return Extract(" ".join(f"{' '.join(quote.text.split())} [{quote.n}]" for quote in quotes), tuple(quotes))

@@ -10,6 +10,7 @@ from apikeys import keys
 from apikeys.models import APIKey
 from documents import intake, tasks
 from documents.models import Document
+from ragsite import celery  # noqa: F401  the tasks are published through the application that it makes
 
 ADMIN, BUSINESS, USER = "admin", "business", "user"
 TENANT = "demo"
@@ -57,7 +58,7 @@ def queue_corpus(tenant: Tenant) -> None:
                     filename=path.name,
                     collection=collection,
                 )
-            tasks.process.delay_on_commit(document.pk)
+            tasks.process.delay_on_commit(str(document.pk))
 
 
 def corpus_progress(tenant: Tenant) -> tuple[int, int]:

@@ -169,7 +169,7 @@ class Migration(migrations.Migration):
             model_name="document",
             name="collection",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=django.db.models.deletion.RESTRICT,
                 related_name="documents",
                 to="documents.collection",
             ),

@@ -3,7 +3,7 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from documents.chunking import MAXIMUM, TARGET, chunk
+from documents.chunking import MAXIMUM, TARGET, chunk, in_context
 from documents.structure import Block, Kind, ParsedDocument
 
 SENTENCE = "The quick brown fox jumps over the lazy dog near the river bank. "
@@ -156,3 +156,12 @@ def test_five_megabytes_take_time_in_proportion() -> None:
         seconds(small)
         # four times the text; eight leaves room for a busy machine, and quadratic time would be sixteen
         assert seconds(large) < 8 * max(seconds(small), seconds(small)) + 0.2, repr(unit)
+
+
+def test_title_and_headings_are_put_over_a_piece_that_does_not_begin_with_them() -> None:
+    assert in_context("Some text.", title="Guide", heading="One > Two") == "Guide\nOne\nTwo\nSome text."
+    assert (
+        in_context("# Guide\n\n## One\n\nText.", title="Guide", heading="One") == "# Guide\n\n## One\n\nText."
+    )
+    assert in_context("Text.", title="", heading="") == "Text."
+    assert in_context("Text.", title="One", heading="One > Two") == "One\nTwo\nText."

@@ -1,0 +1,83 @@
+"""Public test collections as documents and questions with known answers. None of their data is ours to ship."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from django.core.management.base import CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`relevant`: names of the documents that answer it; `answers`: spans that do, where the collection has them."""
+
+    text: str
+    relevant: frozenset[str]
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """`documents`: text by name."""
+
+    documents: Mapping[str, str]
+    questions: Sequence[Question]
+
+
+def cranfield(folder: Path) -> Corpus:
+    """Cranfield: 1,400 abstracts, 225 questions, judgements that are relevant or not.
+
+    A judgement names a question by its position in the file, from 1, and not by the number written beside it.
+    """
+    documents = {
+        _field(record, "docno"): _field(record, "text")
+        for record in _xml(folder / "cran.all.1400.xml").iter("doc")
+    }
+    relevant: dict[int, set[str]] = defaultdict(set)
+    for line in _read(folder / "cranqrel.trec.txt").splitlines():
+        question, _, document, judgement = line.split()
+        if int(judgement) > 0:
+            relevant[int(question)].add(document)
+    questions = [
+        Question(" ".join(_field(topic, "title").split()), frozenset(relevant[position]))
+        for position, topic in enumerate(_xml(folder / "cran.qry.xml").iter("top"), start=1)
+    ]
+    return Corpus(documents, questions)
+
+
+def xquad(folder: Path) -> Corpus:
+    """XQuAD in English: 240 paragraphs, each a document, and 1,190 questions with the spans that answer them."""
+    documents: dict[str, str] = {}
+    questions = []
+    for article in json.loads(_read(folder / "xquad.en.json"))["data"]:
+        for paragraph in article["paragraphs"]:
+            name = str(len(documents))
+            documents[name] = paragraph["context"]
+            for entry in paragraph["qas"]:
+                answers = tuple(answer["text"] for answer in entry["answers"])
+                questions.append(Question(entry["question"], frozenset([name]), answers))
+    return Corpus(documents, questions)
+
+
+READERS = {"cranfield": cranfield, "xquad": xquad}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _xml(path: Path) -> ET.Element:
+    """The file's records under one root; one of Cranfield's files has none."""
+    text = _read(path)
+    declared = text.startswith("<?xml")
+    return ET.fromstring(text if declared else f"<records>{text}</records>")  # noqa: S314  the operator's own file
+
+
+def _field(record: ET.Element, name: str) -> str:
+    return (record.findtext(name) or "").strip()

@@ -1,0 +1,149 @@
+"""Measures retrieval and answers on a collection with known answers, through the pipeline that serves.
+
+The collection is ingested into a tenant of its own, which is removed afterwards.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from secrets import token_hex
+from statistics import fmean
+from time import perf_counter
+
+from django.db import connection
+from Stemmer import Stemmer
+
+from accounts.models import Tenant
+from documents import indexing, intake, lexical, search, tasks
+from documents.models import Chunk, CorpusStatistics, Document
+from documents.search import Found, Hit, Scope
+from queries import generation, metrics
+from queries.corpora import Corpus, Question
+from ragsite.lib.errors import Invalid
+
+TOP_K = 5
+WORKERS = 2
+
+Ranking = Sequence[str]
+Scores = dict[str, float]
+
+METRICS: Mapping[str, Mapping[str, Callable[[Ranking, frozenset[str]], float]]] = {
+    "cranfield": {
+        "nDCG@10": lambda ranking, relevant: metrics.ndcg(ranking, relevant, at=10),
+        "recall@5": lambda ranking, relevant: metrics.recall(ranking, relevant, at=5),
+        "recall@10": lambda ranking, relevant: metrics.recall(ranking, relevant, at=10),
+        "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
+    },
+    "xquad": {
+        "hit@1": lambda ranking, relevant: metrics.hit(ranking, relevant, at=1),
+        "hit@5": lambda ranking, relevant: metrics.hit(ranking, relevant, at=5),
+    },
+}
+
+
+@contextmanager
+def throwaway_tenant() -> Iterator[Tenant]:
+    slug = f"evaluation-{token_hex(4)}"
+    tenant = Tenant.objects.create(name=slug, slug=slug)
+    try:
+        yield tenant
+    finally:
+        indexing.erase(tenant)
+        tenant.delete()
+
+
+def load(tenant: Tenant, corpus: Corpus, *, progress: Callable[[], None]) -> None:
+    """Takes each document in and processes it as a worker would, `WORKERS` at a time."""
+
+    def ingest(entry: tuple[str, str]) -> None:
+        name, text = entry
+        try:
+            _ingest(tenant, name, text)
+        finally:
+            connection.close()
+            progress()
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in pool.map(ingest, corpus.documents.items()):
+            pass
+    if indexing.drifted(CorpusStatistics.objects.for_tenant(tenant).get()):
+        indexing.reweigh(tenant.pk)
+
+
+def _ingest(tenant: Tenant, name: str, text: str) -> None:
+    collection = intake.collection_named(tenant, intake.DEFAULT_COLLECTION)
+    try:
+        document, _ = intake.store(
+            tenant=tenant, chunks=[text.encode()], filename=f"{name}.txt", collection=collection
+        )
+    except Invalid:  # two of Cranfield's abstracts are empty
+        return
+    tasks.process(str(document.pk))
+
+
+def run(
+    tenant: Tenant, questions: Sequence[Question], *, measures: str, progress: Callable[[], None]
+) -> dict[str, Scores]:
+    """Each leg's and the hybrid's mean scores, by name of the ranking and of the measure."""
+    names = dict(Document.objects.for_tenant(tenant).values_list("pk", "title"))
+    rows: dict[str, list[Scores]] = {"dense": [], "BM25": [], "hybrid": []}
+    for question in questions:
+        found = search.candidates(Scope(tenant.pk), question.text)
+        for leg, hits in legs(found).items():
+            ranking = list(dict.fromkeys(names[hit.document_id] for hit in hits))
+            rows[leg].append(_score(ranking, question, measures))
+        if question.answers:
+            rows["hybrid"][-1] |= _answer(question, found)
+        progress()
+    return {leg: mean(scores) for leg, scores in rows.items()}
+
+
+def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -> dict[str, Scores]:
+    """bm25s over the same chunks with the same k1 and b, where the package is installed: what our BM25 should equal."""
+    try:
+        import bm25s  # noqa: PLC0415  a package of requirements-dev.txt
+    except ImportError:
+        return {}
+    chunks = list(Chunk.objects.for_tenant(tenant).values_list("document__title", "text"))
+    analyse = partial(bm25s.tokenize, stopwords="en", stemmer=Stemmer("english"), show_progress=False)
+    index = bm25s.BM25(method="lucene", k1=lexical.K1, b=lexical.B)
+    index.index(analyse([text for _, text in chunks]), show_progress=False)
+    found, _ = index.retrieve(
+        analyse([question.text for question in questions]),
+        k=min(search.DEPTH, len(chunks)),
+        show_progress=False,
+    )
+    rankings = [list(dict.fromkeys(chunks[row][0] for row in rows)) for rows in found]
+    scores = [
+        _score(ranking, question, measures) for ranking, question in zip(rankings, questions, strict=True)
+    ]
+    return {"bm25s": mean(scores)}
+
+
+def _score(ranking: Ranking, question: Question, measures: str) -> Scores:
+    return {name: measure(ranking, question.relevant) for name, measure in METRICS[measures].items()}
+
+
+def legs(found: Found) -> dict[str, list[Hit]]:
+    """The rankings side by side: everything either leg found has both scores."""
+    return {
+        "dense": sorted(found.hits, key=lambda hit: -hit.cosine),
+        "BM25": sorted((hit for hit in found.hits if hit.bm25 > 0), key=lambda hit: -hit.bm25),
+        "hybrid": list(found.hits),
+    }
+
+
+def mean(scores: Sequence[Scores]) -> Scores:
+    return {name: round(fmean(row[name] for row in scores), 4) for name in scores[0]}
+
+
+def _answer(question: Question, found: Found) -> Scores:
+    started = perf_counter()
+    generated = generation.generate(question.text, found.hits[:TOP_K], idf=found.idf)
+    text = generated.text.casefold()
+    return {
+        "answer has gold span": float(any(answer.casefold() in text for answer in question.answers)),
+        "answer characters": float(len(generated.text)),
+        "answer ms": (perf_counter() - started) * 1000,
+    }

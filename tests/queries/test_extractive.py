@@ -1,0 +1,118 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queries.extractive import LONGEST_QUOTE, MOST_CHARACTERS, Passage, answer
+
+TESLA = (
+    "Tesla was born in Smiljan. He worked for Mr. Edison from 1884, for $3.5 a day, and left within a year. "
+    "His pigeons were dear to him."
+)
+OXYGEN = "Oxygen is a gas. It was found by Carl Scheele in Uppsala in 1773. Steel works use much of it."
+
+
+def make_passages(*texts: str, score: float = 0.5) -> list[Passage]:
+    return [Passage(n, text, score) for n, text in enumerate(texts, start=1)]
+
+
+def test_the_sentence_that_answers_is_quoted_and_cited() -> None:
+    extract = answer("Who found oxygen in Uppsala?", make_passages(TESLA, OXYGEN))
+    assert "It was found by Carl Scheele in Uppsala in 1773. [2]" in extract.text
+    assert "pigeons" not in extract.text
+
+
+@given(st.text(max_size=80), st.lists(st.text("ab c.?!\n|#1 xé。", max_size=300), max_size=4))
+def test_every_quote_is_verbatim_and_in_the_text(question: str, texts: list[str]) -> None:
+    passages = make_passages(*texts)
+    extract = answer(question, passages)
+    for quote in extract.quotes:
+        assert quote.text == passages[quote.n - 1].text[quote.start : quote.end]
+        assert f"{' '.join(quote.text.split())} [{quote.n}]" in extract.text
+    assert bool(extract.text) == bool(extract.quotes)
+
+
+@given(st.text("ab .", max_size=3_000))
+def test_an_answer_is_short(text: str) -> None:
+    extract = answer("a b", make_passages(text, text[::-1]))
+    assert len(extract.quotes) <= 3
+    assert sum(len(quote.text) for quote in extract.quotes) <= MOST_CHARACTERS
+
+
+def test_nothing_near_enough_gives_nothing() -> None:
+    assert answer("Who found oxygen?", make_passages(OXYGEN, score=0.2), threshold=0.3).text == ""
+    assert answer("Who found oxygen?", make_passages(OXYGEN, score=0.3), threshold=0.3).text
+    assert answer("Who found oxygen?", []).quotes == ()
+
+
+def test_rare_words_weigh_more_than_common_ones() -> None:
+    passages = make_passages(
+        "The gas company sells gas and more gas in the town. " + "Xenon was isolated in London by Ramsay."
+    )
+    extract = answer(
+        "gas company xenon town", passages, idf={"xenon": 9.0, "gas": 0.1, "compani": 0.1, "town": 0.1}
+    )
+    assert extract.text == "Xenon was isolated in London by Ramsay. [1]"
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("When did the bridge open?", "The bridge did open in 1932 to traffic."),
+        ("How many lanes has the bridge?", "The bridge now has eight lanes for cars."),
+        ("Who designed the bridge?", "The bridge is by John Bradfield and others."),
+    ],
+)
+def test_the_kind_of_thing_asked_for_decides_between_equals(question: str, expected: str) -> None:
+    passages = make_passages(
+        "The bridge is long and made of steel. The bridge did open in 1932 to traffic. "
+        "The bridge now has eight lanes for cars. The bridge is by John Bradfield and others."
+    )
+    assert expected in answer(question, passages).text
+
+
+def test_headings_and_questions_are_not_quoted_but_what_follows_them_is() -> None:
+    text = "# Refund period\n\nWhat is the refund period?\n\nCustomers have thirty days to send goods back."
+    extract = answer("What is the refund period?", make_passages(text))
+    assert extract.text == "Customers have thirty days to send goods back. [1]"
+
+
+def test_equal_sentences_are_quoted_once() -> None:
+    extract = answer("Who found oxygen?", make_passages(OXYGEN, OXYGEN))
+    assert extract.text.count("Carl Scheele") == 1
+
+
+def test_quotes_stand_in_the_order_of_the_passages() -> None:
+    extract = answer("oxygen gas Uppsala steel", make_passages(TESLA, OXYGEN))
+    places = [(quote.n, quote.start) for quote in extract.quotes]
+    assert len(places) > 1
+    assert places == sorted(places)
+
+
+def test_line_breaks_inside_a_sentence_are_joined_and_abbreviations_end_none() -> None:
+    extract = answer("What did Mr. Edison pay?", make_passages(TESLA.replace(" for $3.5", "\nfor $3.5")))
+    assert "He worked for Mr. Edison from 1884, for $3.5 a day, and left within a year. [1]" in extract.text
+
+
+def test_a_table_is_quoted_by_the_row() -> None:
+    table = "| item | price |\n|---|---|\n| steel bolt M8 | 3.20 euro |\n| brass hinge large | 7.90 euro |"
+    assert "brass hinge large | 7.90" in answer("price of the brass hinge", make_passages(table)).text
+
+
+def test_text_without_full_stops_is_quoted_in_part() -> None:
+    extract = answer("What of the needle?", make_passages("hay " * 400 + "needle " + "hay " * 400))
+    assert "needle" in extract.text
+    assert all(len(quote.text) <= LONGEST_QUOTE for quote in extract.quotes)
+
+
+@pytest.mark.parametrize("unit", ["x", "x ", "a. ", ".", "\n", "| a ", "a.\"'"])
+def test_hostile_text_takes_time_in_proportion(unit: str) -> None:
+    def seconds(size: int) -> float:
+        started = time.perf_counter()
+        answer("what is a x?", make_passages(unit * (size // len(unit))))
+        return time.perf_counter() - started
+
+    seconds(1_000)
+    # five times the text; quadratic time would be twenty-five
+    assert seconds(500_000) < 12 * seconds(100_000) + 0.2
