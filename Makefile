@@ -6,7 +6,8 @@ SHELL := /bin/sh
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check --no-input
+# Twice quiet: errors alone are shown.
+PIP := $(PYTHON) -m pip --quiet --quiet --disable-pip-version-check --no-input
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16

@@ -75,7 +75,8 @@ def in_context(text: str, *, title: str, heading: str) -> str:
 
     None is repeated that the text begins with already: said twice, it would outweigh what the text says.
     """
-    above = [part for part in dict.fromkeys([title, *heading.split(" > ")]) if part]
+    # A title that is a bare number, as of a file called 0042.txt, says nothing.
+    above = [part for part in dict.fromkeys([title, *heading.split(" > ")]) if any(map(str.isalpha, part))]
     beginning = _spaced(text[: sum(map(len, above)) + 2 * _LONGEST_LABEL])
     return "\n".join([*(part for part in above if _spaced(part) not in beginning), text])
 

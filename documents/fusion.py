@@ -51,12 +51,13 @@ def rank(candidates: Sequence[Candidate], *, ceiling: float) -> list[Ranked]:
     `ceiling` is the sum of the idf of the question's terms that the searched corpus has: no BM25 score can
     exceed it, and bm25 / ceiling is the part of the question's words that a chunk covers. 0: dense alone.
     """
-    dense = _spread_out([candidate.cosine for candidate in candidates])
-    covered = [candidate.bm25 / ceiling if ceiling > 0 else 0.0 for candidate in candidates]
+    ordered = sorted(candidates, key=lambda candidate: candidate.chunk_id)
+    dense = _spread_out([candidate.cosine for candidate in ordered])
+    covered = [candidate.bm25 / ceiling if ceiling > 0 else 0.0 for candidate in ordered]
     weight = lexical_weight(dense, covered)
     scores = [(1 - weight) * cosine + weight * part for cosine, part in zip(dense, covered, strict=True)]
-    order = sorted(range(len(scores)), key=lambda i: (-scores[i], candidates[i].chunk_id))
-    return [Ranked(candidates[i].chunk_id, min(max(scores[i], 0.0), 1.0)) for i in order]
+    best_first = sorted(zip(scores, ordered, strict=True), key=lambda scored: -scored[0])
+    return [Ranked(candidate.chunk_id, min(max(score, 0.0), 1.0)) for score, candidate in best_first]
 
 
 def lexical_weight(dense: Sequence[float], covered: Sequence[float]) -> float:

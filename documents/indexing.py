@@ -23,7 +23,7 @@ from pgvector.psycopg import register_vector
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import lexical
+from documents import chunking, lexical
 from documents.chunking import Piece
 from documents.models import (
     Chunk,
@@ -40,6 +40,7 @@ from ragsite.lib.identifiers import uuid7
 # Stored weights are made with an average chunk length that may be off by this much before they are made anew.
 # BM25 feels it little: at 10 % a chunk of average length has its weights off by at most 2 %.
 TOLERANCE = 0.1
+_BATCH = 1_000
 
 _CHUNK_COLUMNS = {
     "id": "uuid",
@@ -73,19 +74,26 @@ WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.t
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document with its text and the ids of its terms, repeats kept."""
+    """A piece of a document: its text, what is indexed and embedded for it, and the ids of that one's terms."""
 
     piece: Piece
     text: str
+    context: str
     terms: Sequence[int]
 
 
-def analyse(tenant_id: UUID, text: str, pieces: Iterable[Piece]) -> list[Passage]:
+def analyse(tenant_id: UUID, text: str, pieces: Iterable[Piece], *, title: str) -> list[Passage]:
     passages = []
     for piece in pieces:
         span = text[piece.start : piece.end]
-        passages.append(Passage(piece, span, term_ids(tenant_id, f"{piece.heading}\n{span}")))
+        context = chunking.in_context(span, title=title, heading=piece.heading)
+        passages.append(Passage(piece, span, context, term_ids(tenant_id, context)))
     return passages
+
+
+def context(chunk: Chunk) -> str:
+    """What a stored chunk is indexed and embedded as."""
+    return chunking.in_context(chunk.text, title=chunk.document.title, heading=chunk.heading)
 
 
 def term_ids(tenant_id: UUID, text: str) -> list[int]:
@@ -169,14 +177,18 @@ def reweigh(tenant_id: UUID) -> None:
     statistics = _locked(tenant_id)
     statistics.average_length = statistics.length / max(1, statistics.chunks)
     statistics.save()
-    chunks = Chunk.objects.for_tenant(tenant_id).values_list("id", "heading", "text")
+    chunks = Chunk.objects.for_tenant(tenant_id).order_by("id")
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE reweighed (id uuid, weights sparsevec) ON COMMIT DROP")
-        rows = (
-            (pk, _weights(term_ids(tenant_id, f"{heading}\n{text}"), statistics.average_length))
-            for pk, heading, text in chunks.iterator(chunk_size=1000)
-        )
-        _copy_rows("reweighed", {"id": "uuid", "weights": "sparsevec"}, rows)
+        batch = list(chunks.select_related("document").defer("terms", "weights")[:_BATCH])
+        while batch:
+            rows = (
+                (chunk.pk, _weights(term_ids(tenant_id, context(chunk)), statistics.average_length))
+                for chunk in batch
+            )
+            _copy_rows("reweighed", {"id": "uuid", "weights": "sparsevec"}, rows)
+            rest = chunks.filter(pk__gt=batch[-1].pk)
+            batch = list(rest.select_related("document").defer("terms", "weights")[:_BATCH])
         cursor.execute(
             "UPDATE documents_chunk SET weights = reweighed.weights FROM reweighed WHERE documents_chunk.id = reweighed.id"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 from threading import Event, Thread
 
@@ -87,7 +87,9 @@ def _prepare(
     document: Document, parsed: ParsedDocument
 ) -> tuple[list[Passage], NDArray[np.float32], EmbeddingSpace]:
     states.advance(document, Stage.CHUNKING)
-    passages = indexing.analyse(document.tenant_id, parsed.text, chunking.chunk(parsed))
+    passages = indexing.analyse(
+        document.tenant_id, parsed.text, chunking.chunk(parsed), title=_title(document, parsed)
+    )
     space = spaces.active()
     vectors = _embed(document, passages, space)
     return passages, vectors, space
@@ -98,7 +100,7 @@ def _embed(document: Document, passages: list[Passage], space: EmbeddingSpace) -
     made = [np.empty((0, space.dimensions), dtype=np.float32)]
     for start in range(0, len(passages), BATCH):
         states.advance(document, Stage.EMBEDDING, done=start, total=len(passages))
-        texts = [passage.text for passage in passages[start : start + BATCH]]
+        texts = [passage.context for passage in passages[start : start + BATCH]]
         made.append(embed_cached(model, texts, space=space.pk, guarded=redis_client.guarded))
     return np.concatenate(made)
 
@@ -118,9 +120,14 @@ def _store(
             document,
             pages=len(parsed.page_starts) or None,
             chunks=len(passages),
-            title=parsed.title[:300] or document.title,
+            title=_title(document, parsed),
         )
         indexing.replace(document, text=parsed.text, passages=passages, vectors=vectors, space=space)
+
+
+def _title(document: Document, parsed: ParsedDocument) -> str:
+    """What the document calls itself, or else its file's name."""
+    return parsed.title[:300].strip() or PurePosixPath(document.filename).stem[:300]
 
 
 @contextmanager

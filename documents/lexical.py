@@ -7,18 +7,14 @@ product of two sparse vectors. Every weight is below 1, so the sum of a question
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from threading import local
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 import Stemmer
-
-if TYPE_CHECKING:
-    from _hashlib import HASH
-    from collections.abc import Iterator
 
 # Lucene's defaults (BM25Similarity), within the range Robertson and Zaragoza found good over many collections
 # ("The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.2).
@@ -44,9 +40,9 @@ _STOP_WORDS: Final = frozenset(
     """
     a about after again all also am an and any are as at be because been before being between both but by can
     could did do does doing during each for from further had has have having he her here hers him his how i if in
-    into is it its itself just may me might more most must my no nor not of off on once only or other our out over
+    into is it its itself just me might more most must my no nor not of off on once only or other our out over
     own same shall she should so some such than that the their theirs them then there these they this those through
-    to too under until up us very was we were what when where which while who whom whose why will with would you
+    to too under until up very was we were what when where which while who whom whose why will with would you
     your
     """.split(),  # noqa: SIM905  # a paragraph of words reads better than a hundred quoted strings
 )
@@ -67,7 +63,7 @@ def terms(text: str) -> list[str]:
 
     NFKC and case folding; words, without English stop words, by the Snowball English stemmer. A code such as
     "AB-123" gives itself without its separators and its parts, so that "AB123" and "123" find it; a number
-    such as "3.5" or "1,190" stays whole. Scripts without spaces give overlapping pairs of characters.
+    such as "3.5" or "1,190" stays whole, and "U.S." is "us". Scripts without spaces give overlapping pairs of characters.
     """
     words: list[str] = []
     for word in _words(text):
@@ -85,7 +81,7 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def _split(word: str) -> "Iterator[str]":
+def _split(word: str) -> Iterator[str]:
     if _NUMBER.fullmatch(word):
         yield word.replace(",", "")
         return
@@ -93,6 +89,9 @@ def _split(word: str) -> "Iterator[str]":
         yield from (word[i : i + 2] for i in range(max(1, len(word) - 1)))
         return
     parts = [part.partition("'")[0] for part in _SEPARATOR.split(word.replace("’", "'"))]
+    if all(len(part) == 1 for part in parts):
+        yield "".join(parts)  # "U.S."
+        return
     if len(parts) > 1 and any(character.isdigit() for character in word):
         yield "".join(parts)
     yield from parts
@@ -104,8 +103,8 @@ def _is_unspaced(character: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _hasher(tenant: UUID) -> "HASH":
-    return blake2b(tenant.bytes, digest_size=8)  # type: ignore[return-value]
+def _hasher(tenant: UUID) -> blake2b:
+    return blake2b(tenant.bytes, digest_size=8)
 
 
 def term_id(tenant: UUID, term: str) -> int:

@@ -21,7 +21,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """`documents`: text by name."""
+    """`documents`: text by file name."""
 
     documents: Mapping[str, str]
     questions: Sequence[Question]
@@ -33,14 +33,14 @@ def cranfield(folder: Path) -> Corpus:
     A judgement names a question by its position in the file, from 1, and not by the number written beside it.
     """
     documents = {
-        _field(record, "docno"): _field(record, "text")
+        f"{_field(record, 'docno')}.md": _abstract(_field(record, "title"), _field(record, "text"))
         for record in _xml(folder / "cran.all.1400.xml").iter("doc")
     }
     relevant: dict[int, set[str]] = defaultdict(set)
     for line in _read(folder / "cranqrel.trec.txt").splitlines():
         question, _, document, judgement = line.split()
         if int(judgement) > 0:
-            relevant[int(question)].add(document)
+            relevant[int(question)].add(f"{document}.md")
     questions = [
         Question(" ".join(_field(topic, "title").split()), frozenset(relevant[position]))
         for position, topic in enumerate(_xml(folder / "cran.qry.xml").iter("top"), start=1)
@@ -54,7 +54,7 @@ def xquad(folder: Path) -> Corpus:
     questions = []
     for article in json.loads(_read(folder / "xquad.en.json"))["data"]:
         for paragraph in article["paragraphs"]:
-            name = str(len(documents))
+            name = f"{article['title'].replace('_', ' ')} {len(documents)}.txt"
             documents[name] = paragraph["context"]
             for entry in paragraph["qas"]:
                 answers = tuple(answer["text"] for answer in entry["answers"])
@@ -63,6 +63,11 @@ def xquad(folder: Path) -> Corpus:
 
 
 READERS = {"cranfield": cranfield, "xquad": xquad}
+
+
+def _abstract(title: str, text: str) -> str:
+    """Markdown under its title, which Cranfield also repeats at the beginning of the text."""
+    return f"# {' '.join(title.split())}\n\n{text.removeprefix(title).strip()}" if title else text
 
 
 def _read(path: Path) -> str:

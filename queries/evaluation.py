@@ -75,7 +75,7 @@ def _ingest(tenant: Tenant, name: str, text: str) -> None:
     collection = intake.collection_named(tenant, intake.DEFAULT_COLLECTION)
     try:
         document, _ = intake.store(
-            tenant=tenant, chunks=[text.encode()], filename=f"{name}.txt", collection=collection
+            tenant=tenant, chunks=[text.encode()], filename=name, collection=collection
         )
     except Invalid:  # two of Cranfield's abstracts are empty
         return
@@ -86,7 +86,7 @@ def run(
     tenant: Tenant, questions: Sequence[Question], *, measures: str, progress: Callable[[], None]
 ) -> dict[str, Scores]:
     """Each leg's and the hybrid's mean scores, by name of the ranking and of the measure."""
-    names = dict(Document.objects.for_tenant(tenant).values_list("pk", "title"))
+    names = dict(Document.objects.for_tenant(tenant).values_list("pk", "filename"))
     rows: dict[str, list[Scores]] = {"dense": [], "BM25": [], "hybrid": []}
     for question in questions:
         found = search.candidates(Scope(tenant.pk), question.text)
@@ -105,7 +105,10 @@ def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -
         import bm25s  # noqa: PLC0415  a package of requirements-dev.txt
     except ImportError:
         return {}
-    chunks = list(Chunk.objects.for_tenant(tenant).values_list("document__title", "text"))
+    chunks = [
+        (chunk.document.filename, indexing.context(chunk))
+        for chunk in Chunk.objects.for_tenant(tenant).select_related("document").defer("terms", "weights")
+    ]
     analyse = partial(bm25s.tokenize, stopwords="en", stemmer=Stemmer("english"), show_progress=False)
     index = bm25s.BM25(method="lucene", k1=lexical.K1, b=lexical.B)
     index.index(analyse([text for _, text in chunks]), show_progress=False)

@@ -14,6 +14,9 @@ from ragsite.lib.llm import ChatEndpoint, Completion
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
+# The best passage of a question that the documents do answer scores less than this for about 2 in 100 of XQuAD's
+# questions and 1 in 100 of Cranfield's; of questions asked of the other collection, 1 in 9 scores more.
+NEAR_ENOUGH = 0.33
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def _spent(completion: Completion) -> Spent:
 
 def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Generated:
     passages = [extractive.Passage(number, hit.text, hit.score) for number, hit in enumerate(hits, start=1)]
-    text = extractive.answer(question, passages, idf=idf).text
+    text = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)
 
 

@@ -5,4 +5,5 @@ class RagsiteConfig(AppConfig):
     name = "ragsite"
 
     def ready(self) -> None:
-        from ragsite import checks  # noqa: F401, PLC0415  importing registers the system checks
+        # Importing registers the system checks, and makes the Celery application the one that tasks belong to.
+        from ragsite import celery, checks  # noqa: F401, PLC0415

@@ -1,6 +1,7 @@
 """The embedded servers, for real, in directories of their own."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -137,8 +138,17 @@ def test_stopping_leaves_no_process(tmp_path: Path, start: Start) -> None:
         assert psutil.wait_procs(members, timeout=5)[1] == []
 
 
-def test_a_long_path_puts_the_sockets_elsewhere_and_keeps_them_private(tmp_path: Path, start: Start) -> None:
+@pytest.fixture
+def long_data_dir(tmp_path: Path) -> Iterator[Path]:
     data_dir = tmp_path / ("long-" * 20) / "ein Ordner"
+    yield data_dir
+    shutil.rmtree(embedded.socket_directory(data_dir))
+
+
+def test_a_long_path_puts_the_sockets_elsewhere_and_keeps_them_private(
+    long_data_dir: Path, start: Start
+) -> None:
+    data_dir = long_data_dir
     start(embedded.Postgres(data_dir, durable=False))
     start(embedded.Redis(data_dir, durable=False))
     with (

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 from accounts.models import Tenant
 from ragsite import demo, embedded, instance, processes
@@ -89,9 +90,7 @@ class Command(BaseCommand):
             supervisor.start(services[name])
         with self._phase("Indexing the sample corpus"):
             self._await_corpus(supervisor, tenant)
-        for connection in connections.all(initialized_only=True):
-            connection.close()
-            connection.close_pool()  # its threads have no business in a process that only starts others
+        _forget_database()
         return facts
 
     def _await_corpus(self, supervisor: Supervisor, tenant: Tenant) -> None:
@@ -207,6 +206,14 @@ def _site_services() -> dict[str, Service]:
         "web": [*gunicorn, "ragsite.wsgi"],
     }
     return {name: Service(name=name, argv=argv, cwd=settings.BASE_DIR) for name, argv in commands.items()}
+
+
+def _forget_database() -> None:
+    """Close the connections and their pool: its threads have no business in a process that only starts others."""
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if isinstance(connection, DatabaseWrapper):
+            connection.close_pool()
 
 
 def _has_model() -> bool:
