@@ -107,7 +107,10 @@ def _units(document: ParsedDocument) -> Iterator[_Unit]:
     wants_cut, previous_end = TARGET, 0
     for block in _covering(document):
         if _page_between(document.page_starts, previous_end, block.start):
-            wants_cut = min(wants_cut, TARGET // 2)
+            if lead is not None:
+                yield from _parts(document.text, lead, heading=_joined(path), wants_cut=wants_cut)
+                lead = None
+            wants_cut = 0  # always: a source is cited by its page, which must be the one
         previous_end = block.end
         if block.kind is Kind.HEADING:
             path = [*(above for above in path if above.level < block.level), block][-_DEEPEST_PATH:]

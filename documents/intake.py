@@ -1,21 +1,26 @@
 """Takes an upload in: measured, hashed, told by its content, stored once, and queued."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Any
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
+from django.db import connection, transaction
 
 from accounts.models import Tenant, User
 from documents import sniffing, states
 from documents.models import Collection, Document
-from ragsite.lib.errors import Invalid, NotFound, TooLarge, UnsupportedType
+from ragsite.lib.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, UnsupportedType
+
+logger = structlog.get_logger(__name__)
 
 DEFAULT_COLLECTION = "default"
 MAX_METADATA_BYTES = 16 * 1024
@@ -34,37 +39,56 @@ def store(
     """The document of these bytes, and whether it is new or has to be processed again.
 
     The same bytes in the same collection are the same document. Raises Invalid (`empty_file`), TooLarge,
-    UnsupportedType.
+    UnsupportedType, and Unavailable (`storage_failed`) where the disk is full: nothing is left then.
     """
     name = display_name(filename)
-    with TemporaryFile() as spool:
+    with storage_failures(), TemporaryFile() as spool:
         digest, size, head = _spool(chunks, spool)
         media_type = sniffing.detect(head, name)
         if media_type is None:
             raise UnsupportedType(
                 "Only text (.txt), Markdown (.md) and PDF files are read, told by their content."
             )
-        stored = _keep(spool, tenant=tenant, digest=digest)
-        document, created = _row(
-            tenant=tenant,
-            collection=collection,
-            sha256=digest,
-            defaults={
-                "title": PurePosixPath(name).stem[:300] or name,
-                "filename": name,
-                "media_type": media_type,
-                "bytes": size,
-                "file": stored,
-                "metadata": dict(metadata or {}),
-                "uploaded_by": uploaded_by,
-            },
-        )
-        # Deleting the last document of these bytes removes the file; it may have, after we saw it there.
-        _keep(spool, tenant=tenant, digest=digest)
-    if not created and document.status == Document.Status.FAILED:
-        states.queue_again(document)
-        return document, True
-    return document, created
+        path = f"{tenant.pk}/{digest[:2]}/{digest}"  # the uploader's name for the bytes is no part of it
+        with holding(path):
+            _keep(spool, path=path, size=size)
+            document, created = _row(
+                tenant=tenant,
+                collection=collection,
+                sha256=digest,
+                defaults={
+                    "title": PurePosixPath(name).stem[:300] or name,
+                    "filename": name,
+                    "media_type": media_type,
+                    "bytes": size,
+                    "file": path,
+                    "metadata": dict(metadata or {}),
+                    "uploaded_by": uploaded_by,
+                },
+            )
+    return document, created or _revived(document)
+
+
+@contextmanager
+def holding(path: str) -> Iterator[None]:
+    """A transaction in which nobody else stores or removes the file at `path`.
+
+    Otherwise two uploads of the same bytes would write one file at once, and deleting their last document would
+    take the file from under one that has just come in.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [path])
+        yield
+
+
+@contextmanager
+def storage_failures() -> Iterator[None]:
+    """A disk that is full or gone is not the caller's mistake, and nothing that a retry must wait long for."""
+    try:
+        yield
+    except OSError as error:
+        logger.exception("a file could not be stored")
+        raise Unavailable("The file could not be stored. Try again later.", code="storage_failed") from error
 
 
 def display_name(filename: str) -> str:
@@ -119,13 +143,30 @@ def _spool(chunks: Iterable[bytes], spool: IO[bytes]) -> tuple[str, int, bytes]:
     return digest.hexdigest(), size, head
 
 
-def _keep(spool: IO[bytes], *, tenant: Tenant, digest: str) -> str:
-    """Stores the bytes under their hash, once; the uploader's name for them is no part of it."""
-    name = f"{tenant.pk}/{digest[:2]}/{digest}"
-    if default_storage.exists(name):
-        return name
+def _keep(spool: IO[bytes], *, path: str, size: int) -> None:
+    """Stores the bytes, unless they are there. A file of another size was left by a process that died."""
+    if default_storage.exists(path):
+        if default_storage.size(path) == size:
+            return
+        default_storage.delete(path)
     spool.seek(0)
-    return default_storage.save(name, File(spool))
+    try:
+        default_storage.save(path, File(spool))
+    except OSError:
+        default_storage.delete(path)
+        raise
+
+
+def _revived(document: Document) -> bool:
+    """Whether a document that had failed is queued again by being uploaded again."""
+    if document.status != Document.Status.FAILED:
+        return False
+    try:
+        states.queue_again(document)
+    except Conflict:  # somebody else has just done so
+        document.refresh_from_db()
+        return False
+    return True
 
 
 def _row(
@@ -136,7 +177,9 @@ def _row(
 
 
 def _as_uuid(name: str) -> UUID | None:
+    """Only the form that ids are given out in: 32 hexadecimal digits in a row are a name like any other."""
     try:
-        return UUID(name)
+        identifier = UUID(name)
     except ValueError:
         return None
+    return identifier if str(identifier) == name.lower() else None

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 STDERR_BYTES: Final = 4096
 READ_BYTES: Final = 1 << 16
+LOGGED: Final = 400  # characters of it that a log line shows
 SENTENCES: Final = {
     Failure.ENCRYPTED: "The file is protected with a password. Upload a copy without one.",
     Failure.CORRUPT: "The file is damaged, or is not of the type it seems to be.",
@@ -72,9 +73,15 @@ def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
         ending = _run(command(media_type, limits), source.fileno(), empty_folder, limits=limits)
     result = _judge(ending, limits)
     if isinstance(result, Failure):
-        logger.info("parsing failed: %s, exit %d: %s", result, ending.returncode, bytes(ending.stderr))
+        logger.info("parsing failed: %s, exit %d: %s", result, ending.returncode, _last_words(ending.stderr))
         raise ParseFailed(result, limits)
     return result
+
+
+def _last_words(stderr: bytes | bytearray) -> str:
+    """The end of what a child said, where the reason stands, and only what a log can show."""
+    text = stderr.decode(errors="ignore")
+    return "".join(character for character in text if character.isprintable() or character == "\n")[-LOGGED:]
 
 
 def command(media_type: str, limits: Limits) -> list[str]:

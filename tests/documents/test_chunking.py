@@ -132,12 +132,12 @@ def test_a_heading_is_never_parted_from_what_it_heads() -> None:
     assert not any(line.startswith(("Part", "Title")) for line in last_lines)
 
 
-def test_a_page_break_cuts_a_piece_that_is_big_enough_and_no_small_one() -> None:
+def test_a_piece_stands_on_one_page_however_small() -> None:
     page, small = (SENTENCE * 9).strip(), "A short page."
     big = ParsedDocument(page + "\n" + small, page_starts=[0, len(page) + 1])
     assert [(piece.first_page, piece.last_page) for piece in chunk(big)] == [(1, 1), (2, 2)]
     little = ParsedDocument(small + "\n" + small, page_starts=[0, len(small) + 1])
-    assert [(piece.first_page, piece.last_page) for piece in chunk(little)] == [(1, 2)]
+    assert [(piece.first_page, piece.last_page) for piece in chunk(little)] == [(1, 1), (2, 2)]
 
 
 def test_headings_of_any_length_and_number_stay_small_in_the_path() -> None:
