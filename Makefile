@@ -36,7 +36,7 @@ lint: install-dev ## style, types, import order, missing migrations, settings fo
 	$(PYTHON) manage.py check --deploy --fail-level WARNING
 
 bench: install-dev ## measure, side by side with what we compare against
-	@exec $(PYTHON) manage.py bench $(ARGS)
+	@exec $(PYTHON) -m tests.bench $(ARGS)
 
 eval: install ## measure retrieval on questions with known sources
 	@exec $(PYTHON) manage.py evaluate $(ARGS)

@@ -237,6 +237,18 @@ SIMPLE_JWT = {
 TOKEN_RATE = environment.text("TOKEN_RATE", "10/m")
 TRUSTED_PROXIES = environment.words("TRUSTED_PROXIES")
 
+# Documents ---------------------------------------------------------------------------------------------------
+
+MAX_UPLOAD_BYTES = environment.integer("MAX_UPLOAD_BYTES", 50 * 1024 * 1024, minimum=1)
+PARSE_SECONDS = environment.integer("PARSE_SECONDS", 60, minimum=1)
+PARSE_MEMORY_BYTES = environment.integer("PARSE_MEMORY_BYTES", 1024**3, minimum=64 * 1024**2)
+PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
+PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
+INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 15, minimum=2)
+SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
+INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
+EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
+
 # Work in the background --------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
@@ -262,21 +274,14 @@ CELERY_TASK_ROUTES = {
     "queries.tasks.make_partitions": {"queue": "low"},
 }
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "documents.tasks.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "sweep": {
+        "task": "documents.tasks.sweep",
+        "schedule": float(SWEEP_SECONDS),
+        "options": {"expires": SWEEP_SECONDS},
+    },
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
 }
-
-# Documents ---------------------------------------------------------------------------------------------------
-
-MAX_UPLOAD_BYTES = environment.integer("MAX_UPLOAD_BYTES", 50 * 1024 * 1024, minimum=1)
-PARSE_SECONDS = environment.integer("PARSE_SECONDS", 60, minimum=1)
-PARSE_MEMORY_BYTES = environment.integer("PARSE_MEMORY_BYTES", 1024**3, minimum=64 * 1024**2)
-PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
-PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
-INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 30, minimum=2)
-INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
-EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 
 # Models ------------------------------------------------------------------------------------------------------
 
