@@ -7,12 +7,21 @@ from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
 
-from accounts import corpus
+from accounts import corpus, standing
+from accounts.forms import CountsAttempts
 from accounts.models import Tenant, User
 
 admin.site.unregister(Group)  # roles, not groups, decide who may do what
+
+
+class AdminSignIn(CountsAttempts, AuthenticationForm):
+    pass
+
+
+admin.site.login_form = AdminSignIn
+admin.site.site_title = admin.site.site_header = "ragsite"
 
 
 @admin.register(Tenant)
@@ -31,8 +40,19 @@ class TenantAdmin(ModelAdmin):
         return tenant.users_count  # type: ignore[attr-defined]  # annotated above
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
-        super().save_model(request, obj, form, change)
+        # Only what the form changed: a whole row would put back the corpus version that it was read with.
+        obj.save(update_fields=form.changed_data if change else None)
+        standing.changed(obj)
         corpus.bump(obj.pk)  # its settings decide its answers
+
+    def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
+        standing.removed(obj.pk)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        for tenant in queryset:
+            standing.removed(tenant.pk)
+        super().delete_queryset(request, queryset)
 
 
 @admin.register(User)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -48,8 +49,9 @@ class APIKeyAdmin(ModelAdmin):
         messages.success(request, f"{len(queryset)} keys were revoked.")
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: "ModelForm[APIKey]", change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        admission.forget(obj.key_hash)
+        # Only what the form changed: a whole row could undo a revocation that came in between.
+        obj.save(update_fields=form.changed_data)
+        transaction.on_commit(lambda: admission.forget(obj.key_hash))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

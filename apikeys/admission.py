@@ -6,11 +6,10 @@ would have been let in.
 """
 
 import json
-import time
+import secrets
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -19,16 +18,33 @@ from redis import Redis
 from apikeys.callers import Caller
 from apikeys.models import APIKey, KeyCollection
 from ragsite.lib import redis_client
+from ragsite.lib.addresses import bits, network_bits
+from ragsite.lib.ratelimit import LocalBuckets
 
 STREAM = "records"
 RECORD_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
+CHANGE_SECONDS = 120  # longer than any look-up in Postgres takes
+_TRIES = 3
 _SCRIPT = (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
+
+# Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
+# KEYS: the key's record, the mark of its last change. ARGV: the mark as it was, the record, seconds to live.
+_KEEP = """
+if (redis.call('GET', KEYS[2]) or '') == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX')
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a request asks the cache for, and what its record of use will say if it is found there."""
+    """What a request asks the cache for, and what its record of use will say if it is found there.
 
+    `address`: where it comes from. `scope`: what a key must hold to be given an answer from the cache.
+    """
+
+    address: str = "127.0.0.1"
+    scope: str = APIKey.Scope.QUERY
     digest: str = ""
     question: str = ""
     request_id: str = ""
@@ -41,11 +57,11 @@ class Lookup:
 class Admission:
     """What is known of a key's request before any work is done for it; times in seconds.
 
-    `corpus_version` None: nothing may be cached. `stored`: the cached answer as it stands in Redis, unchecked.
+    `from_here`: whether the key may be used from this address; when not, `admitted` is false as well. `corpus_version` None: nothing may be cached. `stored`: the cached answer as it stands in Redis, unchecked.
     """
 
     caller: Caller
-    networks: tuple[str, ...]
+    from_here: bool
     rate_limit: int
     burst: int
     admitted: bool
@@ -62,12 +78,22 @@ def admit(key_hash: str, lookup: Lookup) -> Admission | None:
     try:
         return redis_client.guarded(lambda client: _with_redis(client, key_hash, lookup))
     except redis_client.DOWN:
-        return _without_redis(key_hash)
+        return _without_redis(key_hash, lookup)
 
 
 def forget(key_hash: str) -> None:
-    """Lets the next request read the key afresh; called after a change was committed."""
-    _tell(lambda client: client.delete(_name(key_hash)))
+    """Lets the next request read the key afresh; to be called after a change was committed.
+
+    The mark tells a request that read the row before the commit, and has not kept it yet, that it is too late.
+    """
+
+    def drop(client: Redis) -> None:
+        with client.pipeline() as pipeline:
+            pipeline.set(_mark(key_hash), secrets.token_hex(8), ex=CHANGE_SECONDS)
+            pipeline.delete(_name(key_hash))
+            pipeline.execute()
+
+    _tell(drop)
 
 
 def refuse(key_hash: str) -> None:
@@ -97,32 +123,43 @@ def _name(key_hash: str) -> str:
     return f"key:{key_hash}"
 
 
+def _mark(key_hash: str) -> str:
+    return f"changed:{key_hash}"
+
+
 def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | None:
     script = client.register_script(_SCRIPT)
-    arguments: list[str | float] = [
+    names = [_name(key_hash), STREAM, _mark(key_hash)]
+    for _ in range(_TRIES):
+        reply: Any = script(keys=names, args=_arguments(lookup))
+        if reply[0] != b"absent":
+            return _read(reply) if reply[0] == b"known" else None
+        record = _record(key_hash)
+        text = json.dumps(record) if record else ""
+        client.eval(_KEEP, 2, _name(key_hash), _mark(key_hash), reply[1], text, RECORD_SECONDS)
+    # It is being changed again and again: Postgres knows what it is now.
+    return _without_redis(key_hash, lookup)
+
+
+def _arguments(lookup: Lookup) -> list[str | float]:
+    return [
         lookup.digest,
         lookup.request_id,
         lookup.endpoint,
         lookup.method,
         lookup.milliseconds,
         lookup.question,
+        bits(lookup.address),
+        lookup.scope,
     ]
-    reply: Any = script(keys=[_name(key_hash), STREAM], args=arguments)
-    if reply[0] == b"absent":
-        record = _record(key_hash)
-        client.set(_name(key_hash), json.dumps(record) if record else "", ex=RECORD_SECONDS, nx=True)
-        reply = script(keys=[_name(key_hash), STREAM], args=arguments)
-    if reply[0] != b"known":
-        return None
-    return _read(reply)
 
 
 def _read(reply: list[Any]) -> Admission:
-    _, record, admitted, tokens, next_ms, full_ms, version, stored, entry = reply
+    _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here = reply
     key = json.loads(record)
     return Admission(
         caller=_caller(key),
-        networks=tuple(key["networks"]),
+        from_here=from_here == 1,
         rate_limit=key["rate"],
         burst=key["burst"],
         admitted=admitted == 1,
@@ -151,7 +188,7 @@ def _record(key_hash: str) -> dict[str, Any] | None:
     """A key as Redis holds it (no secret in it), or None where there is no usable one.
 
     A time stands in milliseconds of the Unix epoch, and is left out when there is none: Lua's JSON reads a null
-    as something true.
+    as something true. A network stands as the bits that every address in it begins with.
     """
     keys = APIKey.objects.across_tenants().filter(revoked_at=None, tenant__active=True)
     key = keys.filter(key_hash=key_hash).first()
@@ -165,7 +202,7 @@ def _record(key_hash: str) -> dict[str, Any] | None:
         "scopes": key.scopes,
         "collections": collections,
         "rights": "all" if collections is None else sha256(",".join(collections).encode()).hexdigest(),
-        "networks": key.networks,
+        "networks": [network_bits(network) for network in key.networks],
         "rate": key.rate_limit,
         "burst": key.burst,
     }
@@ -180,38 +217,26 @@ def _readable(key: APIKey) -> Any:
 
 # Without Redis -----------------------------------------------------------------------------------------------
 
-_buckets: dict[str, tuple[float, float]] = {}
-_lock = Lock()
-_MAX_BUCKETS = 10_000
+buckets = LocalBuckets()
 
 
-def _without_redis(key_hash: str) -> Admission | None:
+def _without_redis(key_hash: str, lookup: Lookup) -> Admission | None:
     key = _record(key_hash)
     if key is None:
         return None
-    per_second = key["rate"] / 60
-    tokens = _take(key["key"], per_second=per_second, burst=key["burst"])
+    here = bits(lookup.address)
+    from_here = not key["networks"] or any(here.startswith(prefix) for prefix in key["networks"])
+    per_second, burst = key["rate"] / 60, key["burst"]
+    tokens = buckets.take(key["key"], per_second=per_second, burst=burst) if from_here else 0.0
     left = max(0.0, tokens)
     return Admission(
         caller=_caller(key),
-        networks=tuple(key["networks"]),
+        from_here=from_here,
         rate_limit=key["rate"],
-        burst=key["burst"],
-        admitted=tokens >= 0,
+        burst=burst,
+        admitted=from_here and tokens >= 0,
         tokens_left=left,
-        retry_after=max(0.0, (1 - left) / per_second),
-        full_after=(key["burst"] - left) / per_second,
+        # How far a refused one is from a whole token: `take` tells it as what was missing.
+        retry_after=max(0.0, -tokens if tokens < 0 else 1 - left) / per_second,
+        full_after=(burst - left) / per_second,
     )
-
-
-def _take(name: str, *, per_second: float, burst: int) -> float:
-    """Tokens left after taking one; below zero: there was none, and none was taken."""
-    now = time.monotonic()
-    with _lock:
-        if len(_buckets) > _MAX_BUCKETS:
-            _buckets.clear()
-        tokens, at = _buckets.get(name, (float(burst), now))
-        tokens = min(burst, tokens + (now - at) * per_second)
-        taken = tokens - 1
-        _buckets[name] = (taken if taken >= 0 else tokens, now)
-        return taken

@@ -1,22 +1,33 @@
 -- Admits one request in one round trip: the key's record, its token bucket, the cached answer and, where that is
 -- found, the record of use. Time is Redis's own, so that every process agrees on it.
 --
--- KEYS: the key's record, the stream of records.
+-- KEYS: the key's record, the stream of records, the mark of the key's last change.
 -- ARGV: digest of the question and its parameters ('' where nothing can be cached), request id, endpoint,
---       method, milliseconds so far, question as asked.
--- Returns {state, record, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
---          corpus version ('' = do not cache), stored answer or false, stream entry or false}.
+--       method, milliseconds so far, question as asked, the client's address in bits, the scope that reading a
+--       cached answer takes.
+-- Returns {'absent', mark}, {'unknown'} or
+--         {'known', record, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
+--          corpus version ('' = do not cache), stored answer or false, stream entry or false, from here (0/1)}.
 
 redis.replicate_commands() -- Redis before 7 asks for it, because TIME differs from run to run
 
 local record = redis.call('GET', KEYS[1])
-if not record then return {'absent'} end
+if not record then return {'absent', redis.call('GET', KEYS[3]) or ''} end
 if record == '' then return {'unknown'} end
 
 local key = cjson.decode(record)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if key.expires and key.expires <= now then return {'unknown'} end
+if redis.call('EXISTS', 'closed:' .. key.tenant) == 1 then return {'unknown'} end
+
+local from_here = 1
+if key.networks[1] then
+  from_here = 0
+  for _, prefix in ipairs(key.networks) do
+    if string.sub(ARGV[7], 1, #prefix) == prefix then from_here = 1 end
+  end
+end
 
 local per_ms = key.rate / 60000
 local bucket = 'bucket:' .. key.key
@@ -25,20 +36,29 @@ local tokens = tonumber(state[1]) or key.burst
 local at = tonumber(state[2]) or now
 tokens = math.min(key.burst, tokens + math.max(0, now - at) * per_ms)
 local admitted = 0
-if tokens >= 1 then
-  tokens = tokens - 1
+-- A sum of fractions may end a hair below one; whoever waited as long as he was told to is let in. And what
+-- comes from a wrong network takes nothing, or a stolen key could spend its owner's limit.
+if from_here == 1 and tokens >= 1 - 1e-9 then
+  tokens = math.max(0, tokens - 1)
   admitted = 1
 end
 -- %.17g keeps the fraction: a rounded one would leak or mint tokens at every request.
-redis.call('HSET', bucket, 'tokens', string.format('%.17g', tokens), 'at', string.format('%.0f', now))
+local exact = string.format('%.17g', tokens)
+redis.call('HSET', bucket, 'tokens', exact, 'at', string.format('%.0f', now))
 local until_full = math.ceil((key.burst - tokens) / per_ms)
 redis.call('PEXPIRE', bucket, until_full + 60000)
 local until_next = math.max(0, math.ceil((1 - tokens) / per_ms))
 
+-- A request that will be refused finds nothing here: finding an answer also records it as given.
+local may_read = false
+for _, scope in ipairs(key.scopes) do
+  if scope == ARGV[8] then may_read = true end
+end
+
 local version = ''
 local answer = false
 local entry = false
-if admitted == 1 and ARGV[1] ~= '' then
+if admitted == 1 and may_read and ARGV[1] ~= '' then
   local corpus = redis.call('HMGET', 'corpus:' .. key.tenant, 'version', 'pending')
   -- While a change of the corpus is being committed nobody knows which version is true: no cache then.
   if corpus[1] and tonumber(corpus[2] or 0) <= tonumber(corpus[1]) then
@@ -54,4 +74,4 @@ if admitted == 1 and ARGV[1] ~= '' then
       'question', ARGV[6], 'answer', string.sub(answer, 17, 52))
   end
 end
-return {'known', record, admitted, string.format('%.3f', tokens), until_next, until_full, version, answer, entry}
+return {'known', record, admitted, exact, until_next, until_full, version, answer, entry, from_here}

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from apikeys import admission, callers, keys
 from apikeys.admission import Admission, Lookup
 from apikeys.callers import Caller
-from ragsite.lib.addresses import client_address, within
+from ragsite.lib.addresses import client_address
 from ragsite.lib.errors import Forbidden, RateLimited, Unauthenticated
 from ragsite.lib.middleware import elapsed_ms, request_id
 
@@ -37,7 +37,7 @@ class APIKeyAuthentication(BaseAuthentication):
             raise Unauthenticated("No valid credentials were given.")
         request.META[_ADMISSION] = found
         callers.attach(request, found.caller)
-        if found.networks and not within(client_address(request), found.networks):
+        if not found.from_here:
             raise Forbidden("This key may not be used from this network.", code="network")
         if not found.admitted:
             wait = math.ceil(found.retry_after)
@@ -68,8 +68,11 @@ def admission_of(request: Any) -> Admission | None:
 
 def _lookup(request: Request) -> Lookup:
     view = request.parser_context["view"]  # DRF sets it before it authenticates
-    digest, question = view.digest(request) if isinstance(view, AnswersFromCache) else ("", "")
+    # Another method than POST is refused later on, and must not be recorded as an answer that was found.
+    asks = isinstance(view, AnswersFromCache) and request.method == "POST"
+    digest, question = view.digest(request) if asks else ("", "")
     return Lookup(
+        address=client_address(request),
         digest=digest,
         question=question,
         request_id=str(request_id(request)),

@@ -1,8 +1,10 @@
 """API keys, and one usage record for every request that one (or a user) made."""
 
+from ipaddress import ip_network
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -64,6 +66,14 @@ class APIKey(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.key_prefix}…)"
+
+    def clean(self) -> None:
+        """What the admin's form is held to; a network that cannot be read would refuse every request."""
+        for network in self.networks:
+            try:
+                ip_network(network, strict=False)
+            except ValueError as error:
+                raise ValidationError({"networks": str(error)}) from error
 
     @property
     def is_usable(self) -> bool:

@@ -8,7 +8,8 @@ from rest_framework.request import Request
 from apikeys import callers
 from apikeys.callers import Caller
 from apikeys.models import APIKey
-from ragsite.lib.errors import Forbidden
+from ragsite.lib.api import Refused
+from ragsite.lib.errors import AppError, Forbidden
 
 
 class Nobody(BasePermission):
@@ -22,10 +23,15 @@ class CallerPermission(BasePermission):
     refusal: ClassVar[str]
 
     def has_permission(self, request: Request, view: object) -> bool:
-        caller = callers.of(request)
+        try:
+            self._check(callers.of(request))
+        except AppError as error:
+            raise Refused(error) from error
+        return True
+
+    def _check(self, caller: Caller) -> None:
         if not self.allows(caller):
             raise Forbidden(self.refusal, code="scope" if caller.key_id else "role")
-        return True
 
     def allows(self, caller: Caller) -> bool:
         raise NotImplementedError

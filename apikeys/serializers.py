@@ -7,7 +7,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from apikeys.models import APIKey
-from ragsite.lib.fields import StrictInteger, StrictSerializer, StrictText
+from ragsite.lib.fields import StrictInteger, StrictSerializer, StrictText, StrictUUID
 
 
 class KeyIn(StrictSerializer):
@@ -19,7 +19,7 @@ class KeyIn(StrictSerializer):
         max_length=2,
     )
     collections = serializers.ListField(
-        child=serializers.UUIDField(),
+        child=StrictUUID(),
         required=False,
         allow_null=True,
         max_length=100,

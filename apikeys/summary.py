@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
 from apikeys.models import APIKey, Usage
+from apikeys.usage import FIRST_ERROR
 from ragsite.lib.identifiers import floor
 
 TOO_MANY = 429
@@ -29,8 +30,9 @@ class Percentile(Aggregate):
 def _totals() -> dict[str, Any]:
     return {
         "requests": Count("pk"),
-        "success": Count("pk", filter=Q(success=True)),
-        "errors": Count("pk", filter=Q(success=False)),
+        # By the status: a total named like a field hides that field from the totals after it.
+        "success": Count("pk", filter=Q(status__lt=FIRST_ERROR)),
+        "errors": Count("pk", filter=Q(status__gte=FIRST_ERROR)),
         "limited": Count("pk", filter=Q(status=TOO_MANY)),
         "from_cache": Count("pk", filter=Q(from_cache=True)),
         "prompt_tokens": Coalesce(Sum("prompt_tokens"), 0),

@@ -21,8 +21,32 @@ from ragsite.lib.identifiers import made_at
 FIRST_ERROR = 400  # HTTP's: what lies below is a success
 _RECORDED = "ragsite.recorded"  # in request.META
 _SPENT = "ragsite.spent"
-COLUMNS = ("id", "tenant_id", "key_id", "user_id", "created_at", "endpoint", "method", "status", "success", "milliseconds",
-           "from_cache", "prompt_tokens", "completion_tokens", "cost_usd")  # fmt: skip
+COLUMNS = {
+    "id": "uuid",
+    "tenant_id": "uuid",
+    "key_id": "uuid",
+    "user_id": "uuid",
+    "created_at": "timestamptz",
+    "endpoint": "text",
+    "method": "text",
+    "status": "integer",
+    "success": "boolean",
+    "milliseconds": "float8",
+    "from_cache": "boolean",
+    "prompt_tokens": "bigint",
+    "completion_tokens": "bigint",
+    "cost_usd": "numeric",
+}
+# One array a column: one statement and one plan, however many rows.
+_INSERT = (
+    f"INSERT INTO apikeys_usage ({', '.join(COLUMNS)})"  # noqa: S608  constants
+    f" SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in COLUMNS.values())})"
+    " ON CONFLICT (id) DO NOTHING RETURNING key_id, created_at"
+)
+# What the columns hold. A record beyond that is cut rather than lost, and rather than hold up its whole batch.
+MAX_ENDPOINT, MAX_METHOD = 100, 10
+MAX_TOKENS = 2**31 - 1
+MAX_COST = Decimal(999_999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +73,22 @@ class Entry:
 
     def row(self) -> tuple[Any, ...]:
         """The values of COLUMNS. When it was is told by the id."""
-        return (self.id, self.tenant_id, self.key_id, self.user_id, made_at(self.id), self.endpoint, self.method,
-                self.status, self.status < FIRST_ERROR, self.milliseconds, self.spent.from_cache, self.spent.prompt_tokens,
-                self.spent.completion_tokens, self.spent.cost_usd)  # fmt: skip
+        return (
+            self.id,
+            self.tenant_id,
+            self.key_id,
+            self.user_id,
+            made_at(self.id),
+            self.endpoint[:MAX_ENDPOINT],
+            self.method[:MAX_METHOD],
+            self.status,
+            self.status < FIRST_ERROR,
+            float(self.milliseconds),
+            self.spent.from_cache,
+            min(self.spent.prompt_tokens, MAX_TOKENS),
+            min(self.spent.completion_tokens, MAX_TOKENS),
+            min(self.spent.cost_usd, MAX_COST),
+        )
 
 
 def spend(request: HttpRequest | Request, spent: Spent) -> None:
@@ -101,6 +138,7 @@ def to_stream(entry: Entry) -> dict[str, str]:
 
 
 def from_stream(fields: Mapping[str, str]) -> Entry:
+    """The record as it was appended; raises KeyError, ValueError or ArithmeticError for what is none."""
     return Entry(
         id=UUID(fields["id"]),
         tenant_id=UUID(fields["tenant"]),
@@ -122,18 +160,11 @@ def from_stream(fields: Mapping[str, str]) -> Entry:
 @transaction.atomic
 def write(entries: Iterable[Entry]) -> None:
     """Copies records into Postgres; a record that is there already is left as it is."""
-    names = ", ".join(COLUMNS)
+    rows = [
+        entry.row() for entry in sorted(entries, key=lambda entry: entry.id)
+    ]  # two writers cannot deadlock
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {names} FROM apikeys_usage LIMIT 0"  # noqa: S608  constants
-        )
-        with cursor.copy(f"COPY incoming ({names}) FROM STDIN") as copy:
-            for entry in entries:
-                copy.write_row(entry.row())
-        cursor.execute(
-            f"INSERT INTO apikeys_usage ({names}) SELECT {names} FROM incoming"  # noqa: S608  constants
-            " ON CONFLICT (id) DO NOTHING RETURNING key_id, created_at"
-        )
+        cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)] or [[]] * len(COLUMNS))
         written = cursor.fetchall()
     _count(written)
 

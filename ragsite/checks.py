@@ -1,11 +1,15 @@
 """System checks: bad configuration says what to do."""
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
+from django.db import connections
+
+from accounts import attempts
 
 
 @register()
@@ -54,3 +58,64 @@ def proxies_are_networks(**_: Any) -> list[CheckMessage]:
                 )
             ]
     return []
+
+
+@register()
+def token_rate_is_a_rate(**_: Any) -> list[CheckMessage]:
+    try:
+        attempts.parse(settings.TOKEN_RATE)
+    except ValueError:
+        return [
+            Error(
+                f"TOKEN_RATE is {settings.TOKEN_RATE!r}, which is no rate.",
+                hint="Write tries and time, such as 10/m; s, m, h and d are known, and 10/5m is 10 in 5 minutes.",
+                id="ragsite.E004",
+            )
+        ]
+    return []
+
+
+@register(Tags.database)
+def servers_are_recent(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Runs where a database may be asked: with `migrate`, and with `check --database default`."""
+    if "default" not in (databases or ()):
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('server_version_num')::int,"
+            " (SELECT extversion FROM pg_extension WHERE extname = 'vector')"
+        )
+        server, vector = cursor.fetchone()
+    return [*outdated_postgres(server), *outdated_pgvector(vector)]
+
+
+# The first minors of August 2026. Before them a text index can be used against the server (CVE-2026-14662).
+SAFE_MINORS = {15: 19, 16: 15, 17: 11, 18: 6}
+SAFE_PGVECTOR = (0, 8, 6)
+
+
+def outdated_postgres(number: int) -> list[CheckMessage]:
+    """`number` as `server_version_num` has it: 180005 is 18.5."""
+    major, minor = divmod(number, 10_000)
+    if minor >= SAFE_MINORS.get(major, 0):
+        return []
+    return [
+        Warning(
+            f"Postgres {major}.{minor} has a known hole (CVE-2026-14662).",
+            hint=f"Update the server to {major}.{SAFE_MINORS[major]} or later.",
+            id="ragsite.W001",
+        )
+    ]
+
+
+def outdated_pgvector(version: str | None) -> list[CheckMessage]:
+    """`version` None: it is not installed yet; the first migration does that."""
+    if version is None or tuple(int(part) for part in version.split(".")) >= SAFE_PGVECTOR:
+        return []
+    return [
+        Warning(
+            f"pgvector {version} is older than 0.8.6.",
+            hint="Update the server's package, then: ALTER EXTENSION vector UPDATE.",
+            id="ragsite.W002",
+        )
+    ]

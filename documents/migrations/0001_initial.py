@@ -8,7 +8,6 @@ import pgvector.django.halfvec
 import pgvector.django.sparsevec
 from django.conf import settings
 from django.db import migrations, models
-from pgvector.django import VectorExtension
 
 import ragsite.lib.identifiers
 
@@ -22,7 +21,8 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        VectorExtension(),  # a superuser has to have made it where this role may not
+        # Only a superuser may make it, or drop it: where this role is none, it has been made already.
+        migrations.RunSQL("CREATE EXTENSION IF NOT EXISTS vector", migrations.RunSQL.noop),
         migrations.CreateModel(
             name="CorpusStatistics",
             fields=[

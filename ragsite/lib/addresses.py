@@ -1,11 +1,15 @@
 """Where a request comes from, as far as it can be believed."""
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
+
+Address = IPv4Address | IPv6Address
+# What one customer of an internet provider is given: whoever holds it can come from any address in it.
+_IPV6_SUBSCRIBER = 64
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -21,13 +25,41 @@ def client_address(request: HttpRequest | Request) -> str:
         if not _is_address(candidate):
             break
         address = candidate
-    return address
+    return str(_parsed(address))
 
 
 def within(address: str, networks: Iterable[str]) -> bool:
     """Whether an address lies in one of the networks, given as CIDR."""
-    here = ip_address(address)
-    return any(here in ip_network(network, strict=False) for network in networks)
+    here = bits(address)
+    return any(here.startswith(network_bits(network)) for network in networks)
+
+
+def bits(address: str) -> str:
+    """An address as its version and its bits, such that one of a network begins with `network_bits` of it."""
+    parsed = _parsed(address)
+    return f"{parsed.version}:{int(parsed):0{parsed.max_prefixlen}b}"
+
+
+def network_bits(network: str) -> str:
+    """What every address of a network, given as CIDR, begins with in `bits`; raises ValueError."""
+    parsed = ip_network(network, strict=False)
+    whole = f"{int(parsed.network_address):0{parsed.max_prefixlen}b}"
+    return f"{parsed.version}:{whole[: parsed.prefixlen]}"
+
+
+def ratelimit_key(group: str, request: HttpRequest) -> str:
+    """What django-ratelimit counts by: the address, and of an IPv6 address the network."""
+    address = client_address(request)
+    if ":" in address:
+        return str(ip_network((int(_parsed(address)), _IPV6_SUBSCRIBER), strict=False))
+    return address
+
+
+def _parsed(address: str) -> Address:
+    """A server that listens on IPv6 for both names an IPv4 client ::ffff:192.0.2.1: that is 192.0.2.1."""
+    parsed = ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed
 
 
 def _is_address(text: str) -> bool:
@@ -36,8 +68,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def ratelimit_key(group: str, request: HttpRequest) -> str:
-    """What django-ratelimit counts by."""
-    return client_address(request)

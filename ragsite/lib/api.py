@@ -6,19 +6,29 @@ Errors are problem documents (RFC 9457). `STATUS` is the only place where a kind
 import re
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+import structlog
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from rest_framework import exceptions
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import JSONParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ragsite.lib import errors
 from ragsite.lib.middleware import request_id
+
+logger = structlog.get_logger(__name__)
 
 PROBLEM = "application/problem+json"
 
@@ -43,6 +53,8 @@ TITLES = dict(STATUS.values()) | {
 }
 CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
          415: "unsupported_type", 429: "rate_limited"}  # fmt: skip
+_MAX_FIELDS = 100  # errors that one problem document lists
+_MAX_TEXT = 500  # characters of one of its texts
 CHALLENGE = 'Bearer realm="ragsite"'
 IS_API = re.compile(r"^/(api|v1|health|ready|status|metrics)(/|$)")
 
@@ -60,13 +72,31 @@ def problem(
         "type": f"urn:ragsite:problem:{code}",
         "title": TITLES[status],
         "status": status,
-        "detail": detail,
+        "detail": _readable(detail),
         "code": code,
         "request_id": str(request_id(request)),
     }
     if fields:
-        document["errors"] = [field._asdict() for field in fields]
+        document["errors"] = [
+            {name: _readable(value) for name, value in field._asdict().items()}
+            for field in fields[:_MAX_FIELDS]
+        ]
     return document
+
+
+def _readable(text: str) -> str:
+    """Errors quote what a client sent: it may be a megabyte long, or have half a character in it."""
+    shown = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
+    return shown.encode(errors="replace").decode()
+
+
+class Refused(exceptions.APIException):
+    """One of our errors from a permission. The browsable page asks permissions which forms to show, and takes only
+    DRF's own errors for a no."""
+
+    def __init__(self, error: errors.AppError) -> None:
+        super().__init__(error.detail)
+        self.error = error
 
 
 def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -96,6 +126,8 @@ def as_app_error(error: Exception) -> errors.AppError | None:
     match error:
         case errors.AppError():
             return error
+        case Refused():
+            return error.error
         case Http404() | exceptions.NotFound():
             return errors.NotFound("There is nothing here by that name.")
         case PermissionDenied() | exceptions.PermissionDenied():
@@ -104,10 +136,22 @@ def as_app_error(error: Exception) -> errors.AppError | None:
             return errors.Unauthenticated("No valid credentials were given.")
         case exceptions.ValidationError():
             return errors.Invalid("Some fields are wrong.", fields=tuple(_fields(error.detail, "")))
+    return _unreadable(error)
+
+
+def _unreadable(error: Exception) -> errors.AppError | None:
+    """What is wrong with a request that could not even be read."""
+    match error:
         case exceptions.ParseError():
             return errors.Invalid(str(error.detail), code="malformed")
         case RequestDataTooBig():
             return errors.TooLarge("The request's body is too large.")
+        case TooManyFieldsSent() | TooManyFilesSent() | MultiPartParserError():
+            return errors.Invalid("The form could not be read.", code="malformed")
+        case RecursionError():
+            # What nests too deeply for Python was sent so. It is logged all the same: the fault may be ours.
+            logger.error("a request exhausted the stack", exc_info=error)
+            return errors.Invalid("The request is nested too deeply.", code="malformed")
     return None
 
 
@@ -122,17 +166,20 @@ def _fields(detail: Any, path: str) -> list[errors.FieldError]:
 
 
 def _content_type(request: Request) -> str | None:
-    """The browsable page keeps its own type; a client that asked for nothing we have gets JSON."""
+    """The browsable page keeps its own type; whatever else was asked for, a problem is JSON."""
     renderer: BaseRenderer | None = getattr(request, "accepted_renderer", None)
-    return PROBLEM if renderer is None or isinstance(renderer, JSONRenderer) else None
+    if isinstance(renderer, BrowsableAPIRenderer):
+        return None
+    request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+    return PROBLEM
 
 
 class StrictJSONParser(JSONParser):
-    """JSON as RFC 8259 has it; nesting that exhausts Python's stack is the client's mistake, not ours."""
+    """JSON as RFC 8259 has it: an object, in UTF-8 whatever a client's header calls it, and no NaN."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:
-            body = super().parse(stream, media_type, parser_context)
+            body = super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})
         except RecursionError as error:
             raise exceptions.ParseError("The JSON is nested too deeply.") from error
         if not isinstance(body, dict):
@@ -147,7 +194,16 @@ class Pages(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 200
-    invalid_cursor_message = "The cursor is not one that this list gave out."
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        try:
+            cursor = super().decode_cursor(request)
+            if cursor is not None and cursor.position is not None:
+                UUID(str(cursor.position))  # it goes into a query as it is
+        except (exceptions.NotFound, ValueError) as error:
+            field = errors.FieldError("cursor", "cursor", "The cursor is not one that this list gave out.")
+            raise errors.Invalid("Some fields are wrong.", fields=[field]) from error
+        return cursor
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})

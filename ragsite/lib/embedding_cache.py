@@ -1,29 +1,25 @@
 """A day's memory of vectors in Redis, by `emb:{space}:{sha256(text)}`. A dead Redis costs speed, never an answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import pybreaker
-from redis import Redis, RedisError
+from redis import Redis
 
+from ragsite.lib import redis_client
 from ragsite.lib.embeddings import EmbeddingModel, Vectors, embed
 
 SECONDS = 86_400
-DOWN = (RedisError, pybreaker.CircuitBreakerError)
-
-Guarded = Callable[[Callable[[Redis], Any]], Any]
-"""Runs a use of Redis and returns its result, or raises one of `DOWN`: `redis_client.guarded`."""
 
 
-def embed_cached(model: EmbeddingModel, texts: Sequence[str], *, space: object, guarded: Guarded) -> Vectors:
+def embed_cached(model: EmbeddingModel, texts: Sequence[str], *, space: object) -> Vectors:
     """As `embeddings.embed`, but what `space` (an id: one model at one precision) knows is looked up; each text once."""
-    known = _fetched(list(dict.fromkeys(texts)), model.dimensions, space=space, guarded=guarded)
+    known = _fetched(list(dict.fromkeys(texts)), model.dimensions, space=space)
     missing = [text for text in dict.fromkeys(texts) if text not in known]
     if missing:
         fresh = dict(zip(missing, embed(model, missing), strict=True))
-        _store(fresh, space=space, guarded=guarded)
+        _store(fresh, space=space)
         known |= fresh
     if not texts:
         return embed(model, [])
@@ -35,13 +31,13 @@ def key_of(text: str, *, space: object) -> str:
     return f"emb:{space}:{sha256(text.encode()).hexdigest()}"
 
 
-def _fetched(texts: Sequence[str], dimensions: int, *, space: object, guarded: Guarded) -> dict[str, Vectors]:
+def _fetched(texts: Sequence[str], dimensions: int, *, space: object) -> dict[str, Vectors]:
     if not texts:
         return {}
     keys = [key_of(text, space=space) for text in texts]
     try:
-        values = cast("list[bytes | None]", guarded(lambda redis: redis.mget(keys)))
-    except DOWN:
+        values = cast("list[bytes | None]", redis_client.guarded(lambda redis: redis.mget(keys)))
+    except redis_client.DOWN:
         return {}
     # A value of another length is no vector of this space: it counts as a miss, and is written over.
     return {
@@ -51,7 +47,7 @@ def _fetched(texts: Sequence[str], dimensions: int, *, space: object, guarded: G
     }
 
 
-def _store(vectors: Mapping[str, Vectors], *, space: object, guarded: Guarded) -> None:
+def _store(vectors: Mapping[str, Vectors], *, space: object) -> None:
     def write(redis: Redis) -> None:
         with redis.pipeline(transaction=False) as pipeline:
             for text, vector in vectors.items():
@@ -59,6 +55,6 @@ def _store(vectors: Mapping[str, Vectors], *, space: object, guarded: Guarded) -
             pipeline.execute()
 
     try:
-        guarded(write)
-    except DOWN:
+        redis_client.guarded(write)
+    except redis_client.DOWN:
         return  # the vectors are at hand all the same

@@ -6,9 +6,10 @@ partitioned by their primary key.
 
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
 _RANDOM = ((1 << 12) - 1) << 64 | ((1 << 62) - 1)
@@ -25,7 +26,8 @@ def _random_bits() -> int:
 
 def floor(moment: datetime) -> UUID:
     """The smallest version 7 id of the millisecond of `moment`: the bound of a range of ids."""
-    return UUID(int=round(moment.timestamp() * 1000) << 80 | _VERSION | _VARIANT)
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)  # whole numbers: a float would round
+    return UUID(int=milliseconds << 80 | _VERSION | _VARIANT)
 
 
 def made_at(identifier: UUID) -> datetime:

@@ -1,12 +1,13 @@
 """Chat completions from any OpenAI-compatible endpoint, whole or token by token."""
 
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 from openai.types.chat import ChatCompletionChunk
@@ -15,7 +16,17 @@ from ragsite.lib import vendor
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.vendor_client import Endpoint, run
 
+Reply = TypeVar("Reply")
+
+# What an endpoint says of itself is bounded to what can be stored.
+LONGEST_NAME = 200
+MOST_TOKENS = 100_000_000
+
 Messages = Sequence[Mapping[str, str]]  # {"role": "system" | "user" | "assistant", "content": "..."}
+
+# What a model may refuse, and how it may want to be told instead. OpenAI's reasoning models know no `max_tokens` and no
+# `temperature` but their own, and say so with a 400 that names the parameter; older servers know no `stream_options`.
+WISHES = {"max_tokens": "max_completion_tokens", "temperature": None, "stream_options": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +69,29 @@ def _body(endpoint: ChatEndpoint, messages: Messages, *, model: str) -> dict[str
 
 
 async def _completion(client: openai.AsyncOpenAI, *, body: dict[str, Any]) -> Completion:
-    answer = await client.chat.completions.with_raw_response.create(**body)
+    answer = await _accepted(client.chat.completions.with_raw_response.create, body)
     return read_completion(answer.content, model=body["model"])
+
+
+async def _accepted(create: Callable[..., Awaitable[Reply]], body: dict[str, Any]) -> Reply:
+    """The reply to a body that the model accepts: asked anew, once for each wish that it refuses."""
+    while True:
+        try:
+            return await create(**body)
+        except openai.BadRequestError as error:
+            refused = next((name for name in WISHES if name in body and _is_about(error, name)), None)
+            if refused is None:
+                raise
+            instead = WISHES[refused]
+            value = body[refused]
+            body = {name: kept for name, kept in body.items() if name != refused}
+            if instead:
+                body[instead] = value
+
+
+def _is_about(error: openai.BadRequestError, name: str) -> bool:
+    """Not every endpoint fills in `param`; those that do not quote the name, or say which one they want instead."""
+    return error.param == name or re.search(rf"\b{name}\b", error.message) is not None
 
 
 def read_completion(content: bytes, *, model: str) -> Completion:
@@ -69,19 +101,32 @@ def read_completion(content: bytes, *, model: str) -> Completion:
         text = answer["choices"][0]["message"]["content"]
         usage = answer.get("usage") or {}
         completion = Completion(
-            text=text.strip(),
-            model=str(answer.get("model") or model),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
+            text=_text(text).strip(),
+            model=_name(answer.get("model"), model),
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise ModelFailed("The model endpoint's answer is not a chat completion.") from None
     if not completion.text:
         raise ModelFailed("The model's answer is empty.")
     return completion
 
 
-def stream(endpoint: ChatEndpoint, messages: Messages) -> Iterator[str | Completion]:
+def _text(said: str) -> str:
+    """Neither half of a surrogate pair nor a NUL: no database stores them."""
+    return said.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def _name(said: object, asked: str) -> str:
+    return _text(str(said or asked))[:LONGEST_NAME]
+
+
+def _count(said: Any) -> int:
+    return max(0, min(int(said or 0), MOST_TOKENS))
+
+
+def stream(endpoint: ChatEndpoint, messages: Messages) -> Generator[str | Completion, None, None]:
     """The answer's pieces as they come, and last the `Completion` they make up.
 
     Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays shown,
@@ -104,7 +149,9 @@ def stream(endpoint: ChatEndpoint, messages: Messages) -> Iterator[str | Complet
 
 
 async def _opened(client: openai.AsyncOpenAI, *, body: dict[str, Any]) -> "StreamedAnswer":
-    events = await client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True})
+    wishes = {"stream": True, "stream_options": {"include_usage": True}}
+    create: Callable[..., Awaitable[openai.AsyncStream[ChatCompletionChunk]]] = client.chat.completions.create
+    events = await _accepted(create, {**body, **wishes})
     answer = StreamedAnswer(events, model=body["model"])
     try:
         answer.first = await answer.piece()
@@ -132,7 +179,7 @@ class StreamedAnswer:
                 if text := self._noted(event):
                     self._pieces.append(text)
                     return text
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             raise ModelFailed("The model endpoint's stream is not a chat completion.") from None
         if not self._finished:
             raise ModelFailed("The model endpoint broke off its answer.")
@@ -141,13 +188,13 @@ class StreamedAnswer:
         return ""
 
     def _noted(self, event: ChatCompletionChunk) -> str:
-        self._model = event.model or self._model
+        self._model = _name(event.model, self._model)
         if event.usage:
-            self._usage = (event.usage.prompt_tokens, event.usage.completion_tokens)
+            self._usage = (_count(event.usage.prompt_tokens), _count(event.usage.completion_tokens))
         if not event.choices:
             return ""
         self._finished = self._finished or event.choices[0].finish_reason is not None
-        return event.choices[0].delta.content or ""
+        return _text(event.choices[0].delta.content or "")
 
     def completion(self) -> Completion:
         """All that was read, as one answer."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragsite.lib import embeddings
+from ragsite.lib import embedding_endpoint, embeddings
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout, Unavailable
 from tests.model_answers import vector_of
@@ -37,7 +37,7 @@ def test_texts_go_out_in_batches(model_server: ModelServer) -> None:
 
 def test_batches_are_bounded_in_bytes_and_split_no_text() -> None:
     texts = ["é" * 200_000, "b" * 100_000, "c" * 250_000, "d" * 900_000, "e"]
-    assert [[text[0] for text in batch] for batch in embeddings.batches(texts)] == [
+    assert [[text[0] for text in batch] for batch in embedding_endpoint.batches(texts)] == [
         ["é", "b"],
         ["c"],
         ["d"],
@@ -59,7 +59,7 @@ def test_another_number_of_dimensions_is_a_clear_error(model_server: ModelServer
 
 def test_floats_are_read_where_base64_was_asked_for() -> None:
     body = b'{"data": [{"index": 1, "embedding": [0, 2]}, {"index": 0, "embedding": [3, 4]}]}'
-    vectors = embeddings.read_vectors(body, count=2, dimensions=2)
+    vectors = embedding_endpoint.read_vectors(body, count=2, dimensions=2)
     np.testing.assert_allclose(vectors, [[0.6, 0.8], [0.0, 1.0]])
 
 
@@ -79,7 +79,7 @@ def test_floats_are_read_where_base64_was_asked_for() -> None:
 )
 def test_what_is_no_list_of_vectors_is_refused(body: bytes) -> None:
     with pytest.raises(ModelFailed):
-        embeddings.read_vectors(body, count=1, dimensions=2)
+        embedding_endpoint.read_vectors(body, count=1, dimensions=2)
 
 
 @pytest.mark.parametrize(

@@ -200,3 +200,35 @@ def test_refusals_of_a_request_do_not_open_the_breaker(model_server: ModelServer
         with pytest.raises(ModelFailed):
             llm.complete(endpoint, QUESTION)
     assert llm.complete(endpoint, QUESTION).text
+
+
+REFUSALS = {
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "temperature": "Unsupported value: 'temperature' does not support 0.0 with this model.",
+}
+
+
+def test_a_wish_that_a_model_refuses_is_put_otherwise_or_dropped(model_server: ModelServer) -> None:
+    model_server.script(*(Behaviour(status=400, error=text) for text in REFUSALS.values()))
+    endpoint = make_endpoint(model_server, max_tokens=50, temperature=0.0)
+    assert llm.complete(endpoint, QUESTION).text == "A scripted answer [1]."
+    assert model_server.requests[-1].body == {
+        "model": "first",
+        "messages": QUESTION,
+        "max_completion_tokens": 50,
+    }
+
+
+def test_a_wish_that_is_refused_under_every_name_is_an_error(model_server: ModelServer) -> None:
+    model_server.reset(Behaviour(status=400, error=REFUSALS["max_tokens"]))
+    with pytest.raises(ModelFailed):
+        llm.complete(make_endpoint(model_server, max_tokens=50), QUESTION)
+    assert model_server.calls == 2
+
+
+def test_what_no_database_stores_is_replaced() -> None:
+    body = b'{"choices": [{"message": {"content": "a\\u0000b\\ud800c"}}], "model": "%s", "usage": {"prompt_tokens": 1e30}}'
+    completion = llm.read_completion(body % (b"m" * 500), model="asked")
+    assert completion.text == "a\ufffdb?c"
+    assert len(completion.model) == llm.LONGEST_NAME
+    assert completion.prompt_tokens == llm.MOST_TOKENS

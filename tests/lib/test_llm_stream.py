@@ -80,8 +80,15 @@ def test_a_reader_that_leaves_frees_the_connection(model_server: ModelServer) ->
     stream = llm.stream(make_endpoint(model_server), QUESTION)
     next(stream)
     assert isinstance(stream, Iterator)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     ends = time.monotonic() + 2
     while model_server.open_connections:
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_a_wish_that_a_model_refuses_is_dropped(model_server: ModelServer) -> None:
+    model_server.script(Behaviour(status=400, error="unknown parameter 'stream_options'"))
+    *pieces, whole = llm.stream(make_endpoint(model_server), QUESTION)
+    assert "".join(str(piece) for piece in pieces) == "A scripted answer [1]."
+    assert whole == Completion("A scripted answer [1].", "first", 0, 0)
