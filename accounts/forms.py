@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
 
 from accounts import attempts
 from ragsite.lib.errors import RateLimited
@@ -13,7 +12,7 @@ from ragsite.lib.errors import RateLimited
 class CountsAttempts:
     """A mixin of sign-in forms."""
 
-    request: HttpRequest
+    request: Any
 
     def clean(self) -> dict[str, Any]:
         try:

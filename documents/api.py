@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -27,7 +26,7 @@ from ragsite.lib.errors import NotFound
 
 class DocumentsView(ListAPIView[Document]):
     permission_classes = [CanIngest]
-    parser_classes = [MultiPartParser]
+    parser_classes = [uploads.UploadParser]
     serializer_class = DocumentOut
     queryset = Document.objects.none()
 
@@ -43,8 +42,9 @@ class DocumentsView(ListAPIView[Document]):
         if "status" in wanted.validated_data:
             documents = documents.filter(status=wanted.validated_data["status"])
         if "collection" in wanted.validated_data:
-            collection = intake.existing_collection(caller.tenant_id, wanted.validated_data["collection"])
-            documents = documents.filter(collection=collection)
+            documents = documents.filter(
+                collection=_readable_collection(caller, wanted.validated_data["collection"])
+            )
         return documents
 
     @extend_schema(parameters=[DocumentFilter])
@@ -134,7 +134,12 @@ def _store(caller: Caller, upload: dict[str, Any]) -> tuple[Document, bool]:
 def _collection(caller: Caller, tenant: Tenant, name: str) -> Collection:
     if caller.collections is None:
         return intake.collection_named(tenant, name)
+    return _readable_collection(caller, name)
+
+
+def _readable_collection(caller: Caller, name: str) -> Collection:
+    """The collection by its name or id. One that the caller may not read is as one that is not there."""
     found = intake.existing_collection(caller.tenant_id, name)
-    if found.pk not in caller.collections:
+    if caller.collections is not None and found.pk not in caller.collections:
         raise NotFound("There is no such collection.")
     return found

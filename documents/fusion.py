@@ -1,16 +1,23 @@
 """Hybrid ranking: one score from a candidate's cosine similarity and its BM25 score. Pure.
 
-The score is a weighted sum, (1 - w) cosine + w bm25 / ceiling. Both parts stay on their absolute scales: ranks
-(reciprocal rank fusion) and min-max or z scores blow up differences that mean nothing, and a leg that finds all
-chunks alike would then decide as much as one that finds the only match. The weight w is the question's own:
+Candidates are ordered by a weighted sum, (1 - w) cosine + w bm25 / ceiling. Both parts stay on their absolute
+scales: ranks (reciprocal rank fusion) and min-max or z scores blow up differences that mean nothing, and a leg
+that finds all chunks alike would then decide as much as one that finds the only match. The weight w is the
+question's own:
 
-    w = b / (b + d + NOISE)    b = (1/2 + agreement) * lead of the lexical leg    d = lead of the dense leg
+    w = b / (b + d + NOISE)    b = (PRIOR + agreement + evidence) * lead of the lexical leg    d = lead of the dense leg
 
 A leg's lead is how far its best candidate stands above the mean of its ten best: it is large for an order code
 that one chunk holds, and small where a hundred rows share the question's words. Agreement is the part of the
-ten best that the legs share. NOISE keeps differences too small to mean anything from deciding: then the dense
-leg ranks. That a list whose top scores stand out is likelier to be right is the finding behind normalized query
-commitment: Shtok et al., "Predicting Query Performance by Query-Drift Estimation", ACM TOIS 30(2), 2012.
+ten best that the legs share. Evidence is the lexical lead in nats, not as a part of the ceiling, over CONVINCING:
+where a pasted sentence has ten rare words that stand together in one chunk, that is no chance, and the chunk wins
+though a model that does not know the language finds nothing in it; a lead made of common words alone is worth few
+nats. NOISE keeps differences too small to mean anything from deciding: then the dense leg ranks. That a list whose
+top scores stand out is likelier to be right is the finding behind normalized query commitment: Shtok et al.,
+"Predicting Query Performance by Query-Drift Estimation", ACM TOIS 30(2), 2012.
+
+The score is that sum as a part of what a full match would have: cosine 1 and, in a chunk of average length, each of
+the question's words once, which is only 1 / (1 + K1) of the ceiling.
 """
 
 from collections.abc import Sequence
@@ -21,8 +28,16 @@ from statistics import fmean
 from typing import Final
 from uuid import UUID
 
+from documents import lexical
+
 TOP: Final = 10
 NOISE: Final = 0.05
+# What a lexical lead counts with neither agreement nor evidence: a little, since a lead is a reason in itself.
+PRIOR: Final = 0.1
+# The lexical lead, in nats of idf, that is worth as much as full agreement. Where words merely happen to meet, leads
+# are mostly below it; a pasted sentence's are above.
+CONVINCING: Final = 3.0
+ONCE: Final = 1 / (1 + lexical.K1)
 # Candidates' cosines differ by a standard deviation of about 0.1 in all-MiniLM-L6-v2; some models keep all
 # their cosines within a tenth of that range. What lies closer than this is spread out to it.
 LEAST_SPREAD: Final = 0.08
@@ -54,18 +69,22 @@ def rank(candidates: Sequence[Candidate], *, ceiling: float) -> list[Ranked]:
     ordered = sorted(candidates, key=lambda candidate: candidate.chunk_id)
     dense = _spread_out([candidate.cosine for candidate in ordered])
     covered = [candidate.bm25 / ceiling if ceiling > 0 else 0.0 for candidate in ordered]
-    weight = lexical_weight(dense, covered)
-    scores = [(1 - weight) * cosine + weight * part for cosine, part in zip(dense, covered, strict=True)]
+    weight = lexical_weight(dense, covered, ceiling=ceiling)
+    full = (1 - weight) + weight * ONCE
+    scores = [
+        ((1 - weight) * cosine + weight * part) / full for cosine, part in zip(dense, covered, strict=True)
+    ]
     best_first = sorted(zip(scores, ordered, strict=True), key=lambda scored: -scored[0])
     return [Ranked(candidate.chunk_id, min(max(score, 0.0), 1.0)) for score, candidate in best_first]
 
 
-def lexical_weight(dense: Sequence[float], covered: Sequence[float]) -> float:
+def lexical_weight(dense: Sequence[float], covered: Sequence[float], *, ceiling: float) -> float:
     """How much the lexical leg counts for this question, 0 to below 1, from both legs' scores of all candidates."""
     if not dense:
         return 0.0
-    lexical = (0.5 + _agreement(dense, covered)) * _lead(covered)
-    return lexical / (lexical + _lead(dense) + NOISE)
+    lead = _lead(covered)
+    lexical_leg = (PRIOR + _agreement(dense, covered) + lead * ceiling / CONVINCING) * lead
+    return lexical_leg / (lexical_leg + _lead(dense) + NOISE)
 
 
 def _lead(scores: Sequence[float]) -> float:

@@ -12,18 +12,16 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 from numpy.typing import NDArray
 from pgvector import HalfVector, SparseVector
-from pgvector.psycopg import register_vector
 
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import chunking, lexical
+from documents import chunking, copying, files, lexical
 from documents.chunking import Piece
 from documents.models import (
     Chunk,
@@ -70,6 +68,11 @@ FROM (SELECT tenant_id, unnest(terms) AS term, count(*) AS chunks
       FROM documents_chunk WHERE document_id = %s GROUP BY 1, 2) AS gone
 WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term
 """
+# By the document's own terms: a scan of all that a large tenant has would cost more than the rest of a removal.
+_DROP_UNUSED_TERMS = """
+DELETE FROM documents_term USING (SELECT DISTINCT tenant_id, unnest(terms) AS term FROM documents_chunk WHERE document_id = %s) AS gone
+WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term AND documents_term.chunks = 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,10 @@ def replace(
 
     Must run in the caller's transaction: a search sees the old chunks until its commit, and the new ones after.
     """
+    with connection.cursor() as cursor:
+        # A document of 20 million characters takes longer than a request may, and so does waiting behind one; the
+        # heartbeat and the deadlock detector watch over both.
+        cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
     statistics = _locked(document.tenant_id)
     _take_out(document, statistics)
     statistics.chunks += len(passages)
@@ -123,8 +130,10 @@ def replace(
         tenant_id=document.tenant_id, document=document, text=text
     )
     ids = [uuid7() for _ in passages]
-    _copy(Chunk, _CHUNK_COLUMNS, _chunk_rows(document, ids, passages, statistics.average_length))
-    _copy(ChunkVector, _VECTOR_COLUMNS, _vector_rows(document, ids, vectors, space))
+    copying.copy(
+        "documents_chunk", _CHUNK_COLUMNS, _chunk_rows(document, ids, passages, statistics.average_length)
+    )
+    copying.copy("documents_chunkvector", _VECTOR_COLUMNS, _vector_rows(document, ids, vectors, space))
     with connection.cursor() as cursor:
         cursor.execute(_ADD_TERMS, [document.pk])
     corpus.changed(document.tenant_id)
@@ -142,26 +151,38 @@ def clear(document: Document) -> None:
 
 @transaction.atomic
 def remove(document: Document) -> None:
-    """Deletes a document with everything made of it."""
+    """Deletes a document with everything made of it; does nothing when somebody else just did."""
+    # The document before the statistics, as a worker that makes it ready locks them: the other way round each
+    # could hold what the other waits for.
+    if (
+        not Document.objects.for_tenant(document.tenant_id)
+        .select_for_update()
+        .filter(pk=document.pk)
+        .exists()
+    ):
+        return
     statistics = _locked(document.tenant_id)
     _take_out(document, statistics)
     statistics.save()
+    tenant_id, name = document.tenant_id, document.file.name or ""
     document.delete()
-    corpus.changed(document.tenant_id)
-    transaction.on_commit(partial(_discard, document.tenant_id, document.file.name or ""))
+    corpus.changed(tenant_id)
+    transaction.on_commit(partial(files.discard, tenant_id, name))
 
 
 @transaction.atomic
 def erase(tenant: Tenant) -> None:
     """Deletes a tenant's whole corpus at once, files and all."""
-    names = set(Document.objects.for_tenant(tenant).values_list("file", flat=True))
+    documents = Document.objects.for_tenant(tenant).select_for_update().order_by("pk")
+    names = set(documents.values_list("file", flat=True))
+    _locked(tenant.pk)
     models = (KeyCollection, ChunkVector, Chunk, DocumentText, Document, Collection, Term, CorpusStatistics)
     for model in models:
         rows: Any = model.objects
         rows.for_tenant(tenant)._raw_delete(using=connection.alias)  # noqa: SLF001  else Django loads what cascades
     corpus.changed(tenant.pk)
     for name in names:
-        transaction.on_commit(partial(default_storage.delete, name))
+        transaction.on_commit(partial(files.discard, tenant.pk, name))
 
 
 def drifted(statistics: CorpusStatistics) -> bool:
@@ -171,34 +192,45 @@ def drifted(statistics: CorpusStatistics) -> bool:
     return abs(statistics.length / statistics.chunks / statistics.average_length - 1) > TOLERANCE
 
 
-@transaction.atomic
 def reweigh(tenant_id: UUID) -> None:
-    """Makes a tenant's BM25 weights anew with today's average length of a chunk."""
+    """Makes a tenant's BM25 weights anew with today's average length of a chunk.
+
+    In many short transactions, so that nobody who loads has to wait for more than a batch; the last one takes the
+    chunks that came in meanwhile, whose ids are the greatest. A process that dies in between leaves weights of
+    both averages, and the old one on record: the next run starts again.
+    """
+    statistics = CorpusStatistics.objects.for_tenant(tenant_id).get()
+    average = statistics.length / max(1, statistics.chunks)
+    done = _reweigh_batch(tenant_id, average, after=None)
+    while done is not None:
+        done = _reweigh_batch(tenant_id, average, after=done)
+
+
+@transaction.atomic
+def _reweigh_batch(tenant_id: UUID, average: float, *, after: UUID | None) -> UUID | None:
+    """Weighs the next chunks; returns the last one's id, or None when there are no more and the average is on record."""
     statistics = _locked(tenant_id)
-    statistics.average_length = statistics.length / max(1, statistics.chunks)
-    statistics.save()
-    chunks = Chunk.objects.for_tenant(tenant_id).order_by("id")
+    chunks = (
+        Chunk.objects.for_tenant(tenant_id)
+        .select_related("document")
+        .defer("terms", "weights")
+        .order_by("id")
+    )
+    batch = list((chunks if after is None else chunks.filter(pk__gt=after))[:_BATCH])
+    rows = ((chunk.pk, _weights(term_ids(tenant_id, context(chunk)), average)) for chunk in batch)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE reweighed (id uuid, weights sparsevec) ON COMMIT DROP")
-        batch = list(chunks.select_related("document").defer("terms", "weights")[:_BATCH])
-        while batch:
-            rows = (
-                (chunk.pk, _weights(term_ids(tenant_id, context(chunk)), statistics.average_length))
-                for chunk in batch
-            )
-            _copy_rows("reweighed", {"id": "uuid", "weights": "sparsevec"}, rows)
-            rest = chunks.filter(pk__gt=batch[-1].pk)
-            batch = list(rest.select_related("document").defer("terms", "weights")[:_BATCH])
+        copying.copy("reweighed", {"id": "uuid", "weights": "sparsevec"}, rows)
         cursor.execute(
             "UPDATE documents_chunk SET weights = reweighed.weights FROM reweighed WHERE documents_chunk.id = reweighed.id"
         )
+        cursor.execute("DROP TABLE reweighed")
+    if len(batch) == _BATCH:
+        return batch[-1].pk
+    statistics.average_length = average
+    statistics.save()
     corpus.changed(tenant_id)
-
-
-def _discard(tenant_id: UUID, name: str) -> None:
-    """Removes a file that no document of the tenant is made of any more."""
-    if not Document.objects.for_tenant(tenant_id).filter(file=name).exists():
-        default_storage.delete(name)
+    return None
 
 
 def _locked(tenant_id: UUID) -> CorpusStatistics:
@@ -215,9 +247,10 @@ def _take_out(document: Document, statistics: CorpusStatistics) -> None:
     statistics.length -= gone["length"]
     with connection.cursor() as cursor:
         cursor.execute(_SUBTRACT_TERMS, [document.pk])
-        cursor.execute("DELETE FROM documents_term WHERE tenant_id = %s AND chunks = 0", [document.tenant_id])
-    ChunkVector.objects.for_tenant(document.tenant_id).filter(chunk__document=document).delete()
-    chunks.delete()
+        cursor.execute(_DROP_UNUSED_TERMS, [document.pk])
+    vectors = ChunkVector.objects.for_tenant(document.tenant_id).filter(chunk__document=document)
+    for rows in (vectors, chunks):
+        rows._raw_delete(using=connection.alias)  # noqa: SLF001  else Django loads every row for its cascades
     DocumentText.objects.for_tenant(document.tenant_id).filter(document=document).delete()
 
 
@@ -254,20 +287,3 @@ def _weights(terms: Sequence[int], average: float) -> SparseVector:
     weights = lexical.document_weights(Counter(terms), length=len(terms), average_length=average)
     # A sparsevec counts its dimensions from 1, pgvector's Python class from 0.
     return SparseVector({term - 1: weight for term, weight in weights.items()}, lexical.MAX_DIMENSIONS)
-
-
-def _copy(model: type[Chunk | ChunkVector], columns: dict[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
-    _copy_rows(model._meta.db_table, columns, rows)  # noqa: SLF001  Django's documented name for it
-
-
-def _copy_rows(table: str, columns: dict[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Binary COPY; the names are this module's constants."""
-    connection.ensure_connection()
-    register_vector(
-        connection.connection
-    )  # before the cursor is made: it takes the types that are known then
-    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(list(columns.values()))
-        for row in rows:
-            copy.write_row(row)

@@ -10,14 +10,13 @@ import numpy as np
 import structlog
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
 from documents import chunking, indexing, parsing, spaces, states
 from documents.indexing import Passage
 from documents.models import Document, EmbeddingSpace
 from documents.structure import Limits, ParsedDocument
-from ragsite.lib import redis_client
 from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import AppError
 
@@ -29,6 +28,10 @@ _HEARTBEATS_A_LEASE = 4
 logger = structlog.get_logger(__name__)
 
 Stage = Document.Stage
+
+
+class FileLost(Exception):
+    """The storage has no such file: somebody removed it there, or a backup came back without it."""
 
 
 def process(document: Document) -> None:
@@ -43,15 +46,17 @@ def process(document: Document) -> None:
             passages, vectors, space = _prepare(document, parsed)
             _store(document, parsed=parsed, passages=passages, vectors=vectors, space=space)
     except parsing.ParseFailed as failure:
-        _fail(document, failure)
+        _fail(document, code=failure.code, detail=failure.text)
+    except FileLost:
+        _fail(document, code="file_lost", detail="The stored file is gone. Upload it again.")
     except AppError as error:  # an embedding model that failed, timed out or is not there
         logger.warning("ingestion gave a document back", document=str(document.pk), code=error.error_code)
         states.release(document, code=error.error_code, detail=error.detail)
 
 
 @transaction.atomic
-def _fail(document: Document, failure: parsing.ParseFailed) -> None:
-    states.fail(document, code=failure.code, detail=failure.text)
+def _fail(document: Document, *, code: str, detail: str) -> None:
+    states.fail(document, code=code, detail=detail)
     indexing.clear(document)  # an earlier version of us may have read it
 
 
@@ -73,6 +78,8 @@ def _parse(document: Document) -> ParsedDocument:
 def _local_copy(document: Document) -> Iterator[Path]:
     """A path to the file: its own where the storage is a folder, a temporary copy where it is not."""
     name = document.file.name or ""
+    if not default_storage.exists(name):
+        raise FileLost
     try:
         yield Path(default_storage.path(name))
     except NotImplementedError:
@@ -101,7 +108,7 @@ def _embed(document: Document, passages: list[Passage], space: EmbeddingSpace) -
     for start in range(0, len(passages), BATCH):
         states.advance(document, Stage.EMBEDDING, done=start, total=len(passages))
         texts = [passage.context for passage in passages[start : start + BATCH]]
-        made.append(embed_cached(model, texts, space=space.pk, guarded=redis_client.guarded))
+        made.append(embed_cached(model, texts, space=space.pk))
     return np.concatenate(made)
 
 
@@ -144,10 +151,12 @@ def _heartbeat(document: Document) -> Iterator[None]:
 
 
 def _beat(document: Document, over: Event) -> None:
-    try:
-        while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
+    while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
+        try:
             states.extend_lease(document)
-    except states.Superseded:
-        return  # the work's own next write meets the same, and stops
-    finally:
-        connection.close()
+        except states.Superseded:
+            return  # the work's own next write meets the same, and stops
+        except DatabaseError as error:  # a blip; the lease outlives a few lost beats
+            logger.warning("a heartbeat was lost", document=str(document.pk), error=str(error))
+        finally:
+            connection.close()  # else it would keep one of the pool's for the whole ingestion

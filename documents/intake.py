@@ -1,26 +1,19 @@
 """Takes an upload in: measured, hashed, told by its content, stored once, and queued."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Any
 from uuid import UUID
 
-import structlog
 from django.conf import settings
-from django.core.files import File
-from django.core.files.storage import default_storage
-from django.db import connection, transaction
 
 from accounts.models import Tenant, User
-from documents import sniffing, states
+from documents import files, sniffing, states
 from documents.models import Collection, Document
-from ragsite.lib.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable, UnsupportedType
-
-logger = structlog.get_logger(__name__)
+from ragsite.lib.errors import Conflict, Invalid, NotFound, TooLarge, UnsupportedType
 
 DEFAULT_COLLECTION = "default"
 MAX_METADATA_BYTES = 16 * 1024
@@ -42,16 +35,16 @@ def store(
     UnsupportedType, and Unavailable (`storage_failed`) where the disk is full: nothing is left then.
     """
     name = display_name(filename)
-    with storage_failures(), TemporaryFile() as spool:
+    with files.failures(), TemporaryFile() as spool:
         digest, size, head = _spool(chunks, spool)
         media_type = sniffing.detect(head, name)
         if media_type is None:
             raise UnsupportedType(
                 "Only text (.txt), Markdown (.md) and PDF files are read, told by their content."
             )
-        path = f"{tenant.pk}/{digest[:2]}/{digest}"  # the uploader's name for the bytes is no part of it
-        with holding(path):
-            _keep(spool, path=path, size=size)
+        path = files.path_of(tenant.pk, digest)
+        with files.holding(path):
+            files.keep(spool, path=path, size=size)
             document, created = _row(
                 tenant=tenant,
                 collection=collection,
@@ -67,28 +60,6 @@ def store(
                 },
             )
     return document, created or _revived(document)
-
-
-@contextmanager
-def holding(path: str) -> Iterator[None]:
-    """A transaction in which nobody else stores or removes the file at `path`.
-
-    Otherwise two uploads of the same bytes would write one file at once, and deleting their last document would
-    take the file from under one that has just come in.
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [path])
-        yield
-
-
-@contextmanager
-def storage_failures() -> Iterator[None]:
-    """A disk that is full or gone is not the caller's mistake, and nothing that a retry must wait long for."""
-    try:
-        yield
-    except OSError as error:
-        logger.exception("a file could not be stored")
-        raise Unavailable("The file could not be stored. Try again later.", code="storage_failed") from error
 
 
 def display_name(filename: str) -> str:
@@ -119,11 +90,15 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
     """An object of modest size that Postgres can store; raises Invalid."""
     if not isinstance(metadata, dict):
         raise Invalid("The metadata must be a JSON object.", code="metadata")
-    text = json.dumps(metadata, ensure_ascii=False)
+    try:
+        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:  # NaN and infinity, which Python reads though JSON has no such numbers
+        raise Invalid("The metadata has numbers that JSON does not have.", code="metadata") from error
     if len(text.encode(errors="replace")) > MAX_METADATA_BYTES:
         raise Invalid(f"The metadata may have {MAX_METADATA_BYTES} bytes.", code="metadata")
     # jsonb has no NUL, and UTF-8 has no lone surrogate; json.dumps shows the one escaped and the other raw.
-    if "\\u0000" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    has_nul = "\\u0000" in text.replace("\\\\", "")
+    if has_nul or any("\ud800" <= character <= "\udfff" for character in text):
         raise Invalid("The metadata has characters that cannot be stored.", code="metadata")
     return metadata
 
@@ -141,20 +116,6 @@ def _spool(chunks: Iterable[bytes], spool: IO[bytes]) -> tuple[str, int, bytes]:
     if not size:
         raise Invalid("The file is empty.", code="empty_file")
     return digest.hexdigest(), size, head
-
-
-def _keep(spool: IO[bytes], *, path: str, size: int) -> None:
-    """Stores the bytes, unless they are there. A file of another size was left by a process that died."""
-    if default_storage.exists(path):
-        if default_storage.size(path) == size:
-            return
-        default_storage.delete(path)
-    spool.seek(0)
-    try:
-        default_storage.save(path, File(spool))
-    except OSError:
-        default_storage.delete(path)
-        raise
 
 
 def _revived(document: Document) -> bool:

@@ -20,7 +20,6 @@ from pgvector import HalfVector, SparseVector
 from documents import fusion, lexical, spaces
 from documents.fusion import Candidate
 from documents.models import CorpusStatistics, Document, EmbeddingSpace, Term
-from ragsite.lib import redis_client
 from ragsite.lib.embedding_cache import embed_cached
 
 DEPTH = 100  # candidates of each leg
@@ -78,7 +77,7 @@ def candidates(scope: Scope, question: str) -> Found:
     started = perf_counter()
     space = spaces.active()
     model = spaces.model(space)
-    vector = embed_cached(model, [question], space=space.pk, guarded=redis_client.guarded)[0]
+    vector = embed_cached(model, [question], space=space.pk)[0]
     embedded = perf_counter()
     terms = _terms(scope.tenant_id, question)
     rows = _retrieve(scope, space, HalfVector(vector), terms)
@@ -124,12 +123,14 @@ def _retrieve(
     scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[_Term]
 ) -> list[dict[str, Any]]:
     size = _size(scope)
-    if size > settings.EXACT_SEARCH_MAX_CHUNKS:
-        rows = _run(scope, space, vector, terms, exact=False)
-        if len(rows) >= min(DEPTH, size):
-            return rows
+    if not size:
+        return []
+    exact = size <= settings.EXACT_SEARCH_MAX_CHUNKS
+    near, rows = _run(scope, space, vector, terms, exact=exact)
+    if not exact and near < min(DEPTH, size):
         # The index gave up before it had enough: the filter leaves little near the question.
-    return _run(scope, space, vector, terms, exact=True)
+        rows = _run(scope, space, vector, terms, exact=True)[1]
+    return rows
 
 
 def _size(scope: Scope) -> int:
@@ -163,7 +164,7 @@ WITH dense AS MATERIALIZED (
 SELECT chunk.id AS chunk_id, chunk.document_id, document.title, collection.name AS collection, chunk.heading,
        chunk.first_page, chunk.last_page, chunk.start, chunk."end", chunk.text,
        1 - (vector.vector <=> %(vector)s::halfvec) AS cosine,
-       -(chunk.weights <#> %(question)s::sparsevec) AS bm25
+       -(chunk.weights <#> %(question)s::sparsevec) AS bm25, (SELECT count(*) FROM dense) AS near
 FROM candidate
 JOIN documents_chunk AS chunk ON chunk.id = candidate.id AND chunk.tenant_id = %(tenant)s
 JOIN documents_chunkvector AS vector ON vector.chunk_id = chunk.id AND vector.space_id = %(space)s
@@ -176,8 +177,11 @@ _CHUNK_SCOPE = "JOIN documents_document AS document ON document.id = chunk.docum
 
 def _run(
     scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[_Term], *, exact: bool
-) -> list[dict[str, Any]]:
-    """One statement. Only fixed words are put into its text; whatever a caller sent is a parameter."""
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many the dense leg found, and both legs' candidates.
+
+    One statement. Only fixed words are put into its text; whatever a caller sent is a parameter.
+    """
     conditions = _conditions(scope)
     joined = f"{_CHUNK_SCOPE}{conditions}" if conditions else ""
     # The index is on the expression with dimensions: without them a search cannot but be exact.
@@ -205,7 +209,9 @@ def _run(
             )
         cursor.execute(statement, parameters)
         names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    near = [row.pop("near") for row in rows]
+    return max(near, default=0), rows
 
 
 def _conditions(scope: Scope) -> str:

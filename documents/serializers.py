@@ -52,5 +52,5 @@ class DocumentFilter(StrictSerializer):
     status = serializers.ChoiceField(choices=Document.Status.choices, required=False)
     collection = serializers.CharField(max_length=100, required=False, help_text="Its name or id.")
     cursor = serializers.CharField(required=False)
-    limit = serializers.IntegerField(required=False)
+    limit = serializers.IntegerField(required=False, min_value=1)
     format = serializers.CharField(required=False)

@@ -20,8 +20,6 @@ from ragsite.lib.errors import Conflict
 Status = Document.Status
 
 _IDLE: dict[str, Any] = {"claim": None, "leased_until": None, "stage": ""}
-# A document that the broker was told of this long ago, and that nobody has claimed, is told of again.
-HINT_AGAIN = timedelta(seconds=15)
 HINTS_AT_ONCE = 200
 
 
@@ -76,8 +74,8 @@ def make_ready(document: Document, *, pages: int | None, chunks: int, title: str
 
 
 def fail(document: Document, *, code: str, detail: str) -> None:
-    """An end that trying again would not change."""
-    _own(document, **_IDLE, status=Status.FAILED, error_code=code, error_detail=detail)
+    """An end that trying again would not change. To be called in the transaction that clears the chunks."""
+    _own(document, **_IDLE, status=Status.FAILED, error_code=code, error_detail=detail, chunks=0, pages=None)
 
 
 def release(document: Document, *, code: str, detail: str) -> None:
@@ -100,7 +98,7 @@ def overdue() -> list[UUID]:
     """Documents that the broker must be told of again, oldest first; notes that it was."""
     stale = Document.objects.across_tenants().filter(
         Q(status=Status.QUEUED) | Q(status=Status.PROCESSING, leased_until__lt=Now()),
-        hinted_at__lt=Now() - HINT_AGAIN,
+        hinted_at__lt=Now() - timedelta(seconds=settings.SWEEP_SECONDS),
         attempts__lt=settings.INGEST_MAX_ATTEMPTS,
     )
     ids = list(stale.order_by("hinted_at").values_list("pk", flat=True)[:HINTS_AT_ONCE])

@@ -8,8 +8,8 @@ from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from kombu.exceptions import OperationalError
 
-from documents import indexing, ingest, states
-from documents.models import CorpusStatistics
+from documents import indexing, ingest, states, vector_index
+from documents.models import CorpusStatistics, EmbeddingSpace
 
 logger = structlog.get_logger(__name__)
 
@@ -47,7 +47,9 @@ def sweep() -> None:
 
 @shared_task(base=Hint)
 def tend_corpora() -> None:
-    """Makes BM25 weights anew where a corpus has changed so much that they are off."""
+    """Makes BM25 weights anew where a corpus has changed so much that they are off, and missing vector indexes."""
     for statistics in CorpusStatistics.objects.across_tenants():
         if indexing.drifted(statistics):
             indexing.reweigh(statistics.tenant_id)
+    for space in EmbeddingSpace.objects.exclude(state=EmbeddingSpace.State.RETIRED):
+        vector_index.tend(space)

@@ -4,8 +4,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
-from django.http import HttpRequest
+from django.http import HttpRequest, UnreadablePostError
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import MultiPartParser
 
+from documents import files
 from ragsite.lib.errors import TooLarge
 
 OVERSIZE = "ragsite.oversize"  # in request.META
@@ -14,12 +17,10 @@ _PATIENCE = 4
 
 
 class SizeLimit(FileUploadHandler):
-    """Stops keeping a file once it is too large; what still arrives is read and thrown away, so that the
-    client, which sends first and reads then, hears why."""
+    """Stops keeping files once they are too large, one or all of a request together; what still arrives is read
+    and thrown away, so that the client, which sends first and reads then, hears why."""
 
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
-        super().new_file(*args, **kwargs)
-        self.received = 0
+    received = 0
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes | None:
         self.received += len(raw_data)
@@ -33,6 +34,17 @@ class SizeLimit(FileUploadHandler):
 
     def file_complete(self, file_size: int) -> None:
         return None
+
+
+class UploadParser(MultiPartParser):
+    """A form with a file, spooled to a disk that may be full."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        with files.failures():
+            try:
+                return super().parse(*args, **kwargs)
+            except UnreadablePostError as error:  # an OSError too, but the client's: it went away
+                raise ParseError("The body could not be read.") from error
 
 
 def limit(request: HttpRequest) -> None:

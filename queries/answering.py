@@ -1,52 +1,136 @@
 """Answers a question: retrieves, generates, checks, and writes down what was asked and answered."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from documents import intake, search
 from documents.models import Document
-from documents.search import Found, Hit, Scope
+from documents.search import Found, Scope
 from queries import generation, history
-from queries.answers import Answer, Ask
+from queries.answers import Answer, Ask, sources
+from queries.generation import Generated
 from queries.models import Query
-from ragsite.lib.errors import AppError, Invalid, NotFound
+from ragsite.lib.errors import AppError, Invalid, NotFound, Unauthenticated
+
+CLIENT_LEFT = "client_left"
+
+Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question that is allowed, and being answered since `started`."""
+
+    caller: Caller
+    ask: Ask
+    query_id: UUID
+    tenant: Tenant
+    scope: Scope
+    started: float
 
 
 def retrieve(caller: Caller, ask: Ask) -> Found:
     """The chunks that the answer would be made from."""
-    tenant = Tenant.objects.get(pk=caller.tenant_id)
+    tenant = _tenant(caller)
     return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
     """The answer, already in the history. One that failed is there too, and raises as it failed."""
-    started = perf_counter()
-    tenant = Tenant.objects.get(pk=caller.tenant_id)
-    within = scope(caller, ask)
-    try:
-        found = search.hybrid(within, ask.question, top_k=ask.top_k or tenant.top_k)
-        near = _near(found.hits, tenant.distance_threshold)
+    question = _allowed(caller, ask, query_id)
+    with _failures_kept(question):
+        found = _found(question)
         generating = perf_counter()
-        generated = generation.generate(ask.question, near, idf=found.idf, tenant_prompt=tenant.prompt)
-    except AppError as error:
-        history.save_failure(
-            caller, ask.question, query_id=query_id, error=error, milliseconds=_since(started)
+        generated = generation.generate(
+            ask.question, found.hits, idf=found.idf, tenant_prompt=question.tenant.prompt
         )
+    return _kept(question, found, generated, generating=generating)
+
+
+def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
+    """The sources, then the answer's text in pieces, and last the answer, which is in the history by then.
+
+    Closing it before its end closes the call to the model; the history says that the client left.
+    """
+    question = _allowed(caller, ask, query_id)
+    generated = None
+    with _failures_kept(question):
+        found = _found(question)
+        yield from sources(found.hits)
+        generating = perf_counter()
+        told = generation.stream(
+            ask.question, found.hits, idf=found.idf, tenant_prompt=question.tenant.prompt
+        )
+        with closing(told):
+            for part in told:
+                if isinstance(part, str):
+                    yield part
+                else:
+                    generated = part
+    if generated is not None:
+        yield _kept(question, found, generated, generating=generating)
+
+
+def _allowed(caller: Caller, ask: Ask, query_id: UUID) -> _Question:
+    started = perf_counter()
+    return _Question(caller, ask, query_id, _tenant(caller), scope(caller, ask), started)
+
+
+def _tenant(caller: Caller) -> Tenant:
+    tenant = Tenant.objects.filter(pk=caller.tenant_id).first()
+    if tenant is None:  # it was deleted, and the copy of the key lives on for a moment
+        raise Unauthenticated("No valid credentials were given.")
+    return tenant
+
+
+@contextmanager
+def _failures_kept(question: _Question) -> Iterator[None]:
+    try:
+        yield
+    except AppError as error:
+        _keep_failure(question, error.error_code)
         raise
+    except GeneratorExit:
+        _keep_failure(question, CLIENT_LEFT)
+        raise
+
+
+def _keep_failure(question: _Question, code: str) -> None:
+    history.save_failure(
+        question.caller,
+        question.ask.question,
+        query_id=question.query_id,
+        code=code,
+        milliseconds=_since(question.started),
+    )
+
+
+def _found(question: _Question) -> Found:
+    """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
+    tenant, ask = question.tenant, question.ask
+    found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
+    near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
+    return found if near else replace(found, hits=[])
+
+
+def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
     timings = {**found.timings_ms, "generate": _since(generating)}
-    made = Answer(query_id, ask.question, generated, near, timings)
-    history.save(caller, made.question, query_id=query_id, made=made, milliseconds=_since(started))
+    made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
+    history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 
 
 def scope(caller: Caller, ask: Ask) -> Scope:
     """What may be found for this caller and question; NotFound for a collection or document it may not read."""
-    if ask.route == Query.Route.DATABASE or ask.database:
-        if ask.database:
-            raise NotFound("There is no such database.")
+    if ask.database:
+        raise NotFound("There is no such database.")
+    if ask.route == Query.Route.DATABASE:
         raise Invalid("No database is connected.", code="no_database")
     collections = caller.collections
     if ask.collection is not None:
@@ -57,11 +141,6 @@ def scope(caller: Caller, ask: Ask) -> Scope:
     within = Scope(caller.tenant_id, collections, ask.document_ids, ask.metadata)
     _check_documents(within)
     return within
-
-
-def _near(hits: Sequence[Hit], distance: float) -> list[Hit]:
-    """Leaves out what shares no word with the question and lies further from it than `distance`."""
-    return [hit for hit in hits if hit.bm25 > 0 or hit.cosine >= 1 - distance]
 
 
 def _check_documents(within: Scope) -> None:

@@ -41,7 +41,7 @@ class Answer:
         return {
             "answer": self.generated.text,
             "route": Query.Route.DOCUMENTS,
-            "sources": [source(number, hit) for number, hit in enumerate(self.hits, start=1)],
+            "sources": sources(self.hits),
             "sql": None,
             "columns": None,
             "rows": None,
@@ -50,7 +50,12 @@ class Answer:
         }
 
 
-def source(number: int, hit: Hit) -> dict[str, Any]:
+def sources(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """As the API shows them. `n` counts from 1 and is what an answer cites."""
+    return [_source(number, hit) for number, hit in enumerate(hits, start=1)]
+
+
+def _source(number: int, hit: Hit) -> dict[str, Any]:
     return {
         "n": number,
         "document_id": str(hit.document_id),

@@ -1,11 +1,10 @@
 """Questions, search, history, feedback and the answer cache over HTTP."""
 
-import json
-from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import APIException
 from rest_framework.generics import ListAPIView
@@ -13,11 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys import callers, usage
+from apikeys import callers
 from apikeys.permissions import CanQuery, IsBusiness
-from apikeys.usage import Spent
-from queries import answering, cache, history, lookup
-from queries.answers import Answer, source
+from queries import answering, cache, history, lookup, replies
+from queries.answers import sources
 from queries.models import Query
 from queries.serializers import (
     AnswerOut,
@@ -31,13 +29,18 @@ from queries.serializers import (
 )
 from ragsite.lib import redis_client
 from ragsite.lib.errors import AppError, Unavailable
-from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.middleware import request_id
 
 
 class QueryView(APIView):
-    """Ask a question of the tenant's documents. The answer cites its sources by page and character span."""
+    """Ask a question of the tenant's documents. The answer cites its sources by page and character span.
+
+    With `stream` it comes as server-sent events: `source`s, then `token`s (`{"text"}`), then one `done` with the whole
+    answer, or one `error` with the problem.
+    """
 
     permission_classes = [CanQuery]
+    content_negotiation_class = replies.AcceptsEvents
 
     def digest(self, request: Request) -> tuple[str, str]:
         """What admission looks up in its one round trip; see `apikeys.authentication.AnswersFromCache`."""
@@ -49,18 +52,24 @@ class QueryView(APIView):
         ask = body.ask()
         return (cache.digest(ask), ask.question) if body.validated_data["use_cache"] else ("", "")
 
-    @extend_schema(request=QueryIn, responses=AnswerOut)
-    def post(self, request: Request) -> HttpResponse:
+    @extend_schema(
+        request=QueryIn,
+        responses={(200, "application/json"): AnswerOut, (200, replies.EVENTS): OpenApiTypes.STR},
+    )
+    def post(self, request: Request) -> HttpResponseBase:
         body = QueryIn(data=request.data)
         body.is_valid(raise_exception=True)
-        caller, ask = callers.of(request), body.ask()
+        caller, ask, query_id = callers.of(request), body.ask(), request_id(request)
+        streamed: bool = body.validated_data["stream"]
         place = lookup.place(request, caller, ask) if body.validated_data["use_cache"] else lookup.NOWHERE
         kept = place.find(request)
         if kept is not None:
-            return _kept_answer(request, ask.question, kept.body)
-        made = answering.answer(caller, ask, query_id=request_id(request))
+            return (replies.kept_stream if streamed else replies.kept)(request, ask.question, kept.body)
+        if streamed:
+            return replies.stream(request, answering.stream(caller, ask, query_id=query_id), place=place)
+        made = answering.answer(caller, ask, query_id=query_id)
         place.keep(made)
-        return _fresh_answer(request, made)
+        return replies.whole(request, made)
 
 
 class SearchView(APIView):
@@ -73,7 +82,7 @@ class SearchView(APIView):
         body = SearchIn(data=request.data)
         body.is_valid(raise_exception=True)
         found = answering.retrieve(callers.of(request), body.ask())
-        return Response({"results": [source(number, hit) for number, hit in enumerate(found.hits, start=1)]})
+        return Response({"results": sources(found.hits)})
 
 
 class HistoryView(ListAPIView[Query]):
@@ -124,43 +133,3 @@ class CacheView(APIView):
         """Forget the tenant's cached answers."""
         cache.forget(callers.of(request).tenant_id)
         return Response(status=204)
-
-
-def _fresh_answer(request: Request, made: Answer) -> Response:
-    generated = made.generated
-    usage.spend(request, generated.spent)
-    return Response(
-        {
-            "id": str(made.query_id),
-            "question": made.question,
-            **made.shared(),
-            "from_cache": False,
-            "usage": _tokens(generated.spent),
-            "timings_ms": made.timings_ms,
-            "response_time_ms": elapsed_ms(request),
-        }
-    )
-
-
-def _tokens(spent: Spent) -> dict[str, Any]:
-    return {
-        "prompt_tokens": spent.prompt_tokens,
-        "completion_tokens": spent.completion_tokens,
-        "cost_usd": float(spent.cost_usd),
-    }
-
-
-def _kept_answer(request: Request, question: str, shared: bytes) -> HttpResponse:
-    """The stored bytes go out as they are; what is this request's own is put before them."""
-    own: dict[str, Any] = {
-        "id": str(request_id(request)),
-        "question": question,
-        "from_cache": True,
-        "usage": _tokens(Spent()),
-        "timings_ms": {},
-        "response_time_ms": elapsed_ms(request),
-    }
-    whole = json.dumps(own, ensure_ascii=False).encode()[:-1] + b", " + shared[1:]
-    if request.accepted_renderer.format == "json":
-        return HttpResponse(whole, content_type="application/json")
-    return Response(json.loads(whole))

@@ -6,7 +6,8 @@ the value's own name and content: what somebody else wrote, or what was written 
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Any
@@ -17,7 +18,7 @@ from redis import Redis
 
 from accounts import corpus
 from apikeys.callers import Caller
-from queries import prompts
+from queries import generation, prompts
 from queries.answers import Ask
 from ragsite.lib import redis_client
 
@@ -35,15 +36,22 @@ class Kept:
 
 def digest(ask: Ask) -> str:
     """Names an answer by all that decides it, besides tenant, rights and corpus version."""
-    plain = " ".join(unicodedata.normalize("NFKC", ask.question).casefold().split())
-    generator = [
-        settings.ANSWER_PROVIDER,
-        settings.ANSWER_MODEL,
-        settings.ANSWER_FALLBACK_MODELS,
-        prompts.VERSION,
-    ]
-    decided_by = json.dumps([plain, ask.parameters(), generator], sort_keys=True, default=str)
+    # Neither NFKC nor casefold: 10² is not 102, and a Maße no Masse.
+    plain = " ".join(unicodedata.normalize("NFC", ask.question).lower().split())
+    decided_by = json.dumps([plain, ask.parameters(), _makers()], sort_keys=True, default=str)
     return sha256(decided_by.encode()).hexdigest()
+
+
+def _makers() -> list[Any]:
+    """What finds and writes answers. A change of the embedding space that serves raises the corpus version."""
+    settled = (
+        "ANSWER_PROVIDER",
+        "ANSWER_BASE_URL",
+        "ANSWER_MODEL",
+        "ANSWER_FALLBACK_MODELS",
+        "ANSWER_MAX_TOKENS",
+    )
+    return [*(getattr(settings, name) for name in settled), prompts.VERSION, generation.EXTRACTIVE_MODEL]
 
 
 def name(caller: Caller, version: int, digest: str) -> str:
@@ -70,10 +78,18 @@ def unseal(name: str, stored: bytes | None) -> Kept | None:
 def find(tenant_id: UUID, name: str) -> Kept | None:
     """For callers without a key, whose admission has not looked already."""
     try:
-        stored: Any = redis_client.guarded(lambda client: _get(client, tenant_id, name))
+        stored: Any = redis_client.guarded(lambda client: client.get(name))
+        kept = unseal(name, stored)
+        _count(tenant_id, hits=kept is not None, misses=kept is None)
     except redis_client.DOWN:
         return None
-    return unseal(name, stored)
+    return kept
+
+
+def count_miss_instead(tenant_id: UUID) -> None:
+    """What admission counted as a hit was no answer."""
+    with suppress(*redis_client.DOWN):
+        _count(tenant_id, hits=-1, misses=1)
 
 
 def keep(name: str, *, query_id: UUID, shared: Mapping[str, Any]) -> None:
@@ -92,7 +108,7 @@ def statistics(tenant_id: UUID) -> dict[str, Any]:
         counted: Any = client.hmget(_counters(tenant_id), "hits", "misses")
         hits, misses = (int(number or 0) for number in counted)
         entries, size = 0, 0
-        for key in client.scan_iter(f"answer:{tenant_id}:*", count=1000):
+        for key in _kept_names(client, tenant_id):
             entries += 1
             size += int(client.strlen(key))
         rate = round(hits / (hits + misses), 4) if hits + misses else 0.0
@@ -102,14 +118,29 @@ def statistics(tenant_id: UUID) -> dict[str, Any]:
 
 
 def forget(tenant_id: UUID) -> None:
-    """Ends every cached answer of a tenant: they are of a version that is no more."""
+    """Ends every cached answer of a tenant: they are of a version that is no more. What can be reached is deleted too."""
     corpus.bump(tenant_id)
+    with suppress(*redis_client.DOWN):
+        redis_client.guarded(lambda client: _delete(client, tenant_id))
 
 
-def _get(client: Redis, tenant_id: UUID, key: str) -> Any:
-    stored = client.get(key)
-    client.hincrby(_counters(tenant_id), "misses" if stored is None else "hits", 1)
-    return stored
+def _delete(client: Redis, tenant_id: UUID) -> None:
+    for key in _kept_names(client, tenant_id):
+        client.unlink(key)
+
+
+def _kept_names(client: Redis, tenant_id: UUID) -> Iterator[bytes]:
+    return client.scan_iter(f"answer:{tenant_id}:*", count=1000)
+
+
+def _count(tenant_id: UUID, *, hits: int, misses: int) -> None:
+    def add(client: Redis) -> None:
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.hincrby(_counters(tenant_id), "hits", int(hits))
+            pipeline.hincrby(_counters(tenant_id), "misses", int(misses))
+            pipeline.execute()
+
+    redis_client.guarded(add)
 
 
 def _counters(tenant_id: UUID) -> str:

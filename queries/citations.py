@@ -1,25 +1,78 @@
 """Checks the citations of an answer against the sources that were given. The answer is a model's: hostile input."""
 
 import re
+import string
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
-# [3], [1, 4] and [1][4]: what models write. A longer number cannot name a source.
-_CITATION = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+# [3], [1, 4], [1-3] and [1][4]: what models write. A longer number cannot name a source.
+_ITEM = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
+_BRACKET = rf"\[\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*\]"
+_CITATION = re.compile(_BRACKET, re.ASCII)
+_RUN = re.compile(rf"([ \t]{{0,8}})({_BRACKET}(?:[ \t]*{_BRACKET})*)(?=(\w)?)", re.ASCII)
+_NUMBERS_ARE_MADE_OF = string.digits + string.whitespace + ",-–"
+_RUN_IS_MADE_OF = _NUMBERS_ARE_MADE_OF + "[]"
 
 
 def cited(answer: str) -> set[int]:
     """The numbers that the answer cites."""
-    return {number for match in _CITATION.finditer(answer) for number in _numbers(match)}
+    return {number for match in _CITATION.finditer(answer) for number in _numbers(match[0])}
 
 
 def keep_given(answer: str, given: AbstractSet[int]) -> str:
     """The answer without citations of sources that were not given."""
-
-    def rewrite(match: re.Match[str]) -> str:
-        return "".join(f"[{number}]" for number in _numbers(match) if number in given)
-
-    return re.sub(r"[ \t]+([.,;:!?])", r"\1", _CITATION.sub(rewrite, answer)).strip()
+    return "".join(checked([answer], given))
 
 
-def _numbers(match: re.Match[str]) -> list[int]:
-    return [int(number) for number in match[1].split(",")]
+def checked(pieces: Iterable[str], given: AbstractSet[int]) -> Iterator[str]:
+    """The same for an answer that comes in pieces: a bracket is held back until it is known what it says.
+
+    However the answer was cut, the pieces that come out make up the same text.
+    """
+    held, started = "", False
+    for piece in pieces:
+        held += piece
+        cut = _decided(held)
+        text, held = _rewritten(held[:cut], given), held[cut:]
+        text = text if started else text.lstrip()
+        if text:
+            started = True
+            yield text
+    rest = _rewritten(held, given).rstrip()
+    rest = rest if started else rest.lstrip()
+    if rest:
+        yield rest
+
+
+def _decided(text: str) -> int:
+    """How much of the text no later piece can change. White space at the end may turn out to be the answer's end."""
+    opening = text.find("[", len(text.rstrip(_RUN_IS_MADE_OF)))
+    return len((text if opening < 0 else text[:opening]).rstrip())
+
+
+def _rewritten(text: str, given: AbstractSet[int]) -> str:
+    def rewrite(run: re.Match[str]) -> str:
+        kept = "".join(f"[{number}]" for number in _numbers(run[2]) if number in given)
+        if kept:
+            return run[1] + kept
+        if _stands_in_bracket(run):
+            return "[]"
+        # The space before it goes too, unless it is all that parts two words.
+        return run[1] if run[3] else ""
+
+    return _RUN.sub(rewrite, text)
+
+
+def _stands_in_bracket(run: re.Match[str]) -> bool:
+    """Taking the [9] out of [[9]7] would make a [7] of it."""
+    opening = run.string.rfind("[", 0, run.start())
+    return opening >= 0 and not run.string[opening + 1 : run.start()].strip(_NUMBERS_ARE_MADE_OF)
+
+
+def _numbers(brackets: str) -> list[int]:
+    """Each number once, in the order in which it is named."""
+    numbers: dict[int, None] = {}
+    for item in re.findall(_ITEM, brackets, re.ASCII):
+        first, *last = (int(number) for number in re.split("[-–]", item))
+        numbers.update(dict.fromkeys(range(first, (last[0] if last else first) + 1)))
+    return list(numbers)

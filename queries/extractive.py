@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from documents import lexical, sentences
+from queries import citations
 
 MOST_SENTENCES: Final = 3
 MOST_CHARACTERS: Final = 500
@@ -76,7 +77,12 @@ def answer(
     found = [candidate for passage in passages for candidate in _candidates(passage, weights, asked)]
     found.sort(key=lambda candidate: (-candidate.worth, candidate.quote.n, candidate.quote.start))
     quotes = sorted(_chosen(found), key=lambda quote: (quote.n, quote.start))
-    return Extract(" ".join(f"{' '.join(quote.text.split())} [{quote.n}]" for quote in quotes), tuple(quotes))
+    return Extract(" ".join(f"{_said(quote)} [{quote.n}]" for quote in quotes), tuple(quotes))
+
+
+def _said(quote: Quote) -> str:
+    """On one line, and without the document's own [4]: in an answer it would be a citation of source 4."""
+    return citations.keep_given(" ".join(quote.text.split()), frozenset())
 
 
 def _candidates(

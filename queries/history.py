@@ -10,18 +10,17 @@ from accounts.tenancy import TenantQuerySet
 from apikeys.callers import Caller
 from queries.answers import Answer
 from queries.models import Feedback, Query
-from ragsite.lib.errors import AppError
 from ragsite.lib.identifiers import made_at
 
 
-def save(caller: Caller, question: str, *, query_id: UUID, made: Answer, milliseconds: float) -> None:
+def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
     generated = made.generated
-    shared = made.shared()
-    Query.objects.for_tenant(caller.tenant_id).create(
-        **_whose(caller, query_id),
-        question=question,
+    _write(
+        caller,
+        made.query_id,
+        question=made.question,
         answer=generated.text,
-        sources=shared["sources"],
+        sources=made.shared()["sources"],
         generator=generated.generator,
         model=generated.model,
         prompt_tokens=generated.spent.prompt_tokens,
@@ -33,26 +32,33 @@ def save(caller: Caller, question: str, *, query_id: UUID, made: Answer, millise
     )
 
 
-def save_failure(
-    caller: Caller, question: str, *, query_id: UUID, error: AppError, milliseconds: float
-) -> None:
-    Query.objects.for_tenant(caller.tenant_id).create(
-        **_whose(caller, query_id),
+def save_failure(caller: Caller, question: str, *, query_id: UUID, code: str, milliseconds: float) -> None:
+    _write(
+        caller,
+        query_id,
         question=question,
         response_time_ms=milliseconds,
         status=Query.Status.FAILED,
-        error_code=error.error_code,
+        error_code=code,
     )
 
 
-def _whose(caller: Caller, query_id: UUID) -> dict[str, Any]:
-    return {
-        "id": query_id,
-        "tenant_id": caller.tenant_id,
-        "key_id": caller.key_id,
-        "user_id": None if caller.key_id else caller.user_id,
-        "created_at": made_at(query_id),
-    }
+def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
+    """Replaces a row that was written of what looked like a hit, and was none."""
+    row = Query(
+        id=query_id,
+        tenant_id=caller.tenant_id,
+        key_id=caller.key_id,
+        user_id=None if caller.key_id else caller.user_id,
+        created_at=made_at(query_id),
+        **fields,
+    )
+    Query.objects.for_tenant(caller.tenant_id).bulk_create(
+        [row], update_conflicts=True, unique_fields=["id"], update_fields=_COLUMNS
+    )
+
+
+_COLUMNS = [field.name for field in Query._meta.concrete_fields if not field.primary_key]  # noqa: SLF001  Django's documented name
 
 
 def visible(caller: Caller) -> TenantQuerySet[Query]:
@@ -73,13 +79,16 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
     return feedback
 
 
-# A cached answer's row is a copy of the row of the query that it was made for, found by `answer`.
+# A cached answer's row is a copy of the row of the query that it was made for, found by `answer`. Where that one is
+# gone, what was asked, by whom and when is still true.
 _COPY = """
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
     prompt_tokens, completion_tokens, cost_usd, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
-SELECT %(id)s, tenant_id, %(key)s, %(user)s, %(question)s, route, answer, sources, sql, generator, model,
-    0, 0, 0, '{}', %(ms)s, true, status, '', %(created)s
-FROM queries_query WHERE id = %(answer)s AND tenant_id = %(tenant)s
+SELECT hit.id, %(tenant)s, %(key)s, %(user)s, %(question)s, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
+    coalesce(made.sources, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''),
+    0, 0, 0, '{}', %(ms)s, true, coalesce(made.status, 'answered'), '', %(created)s
+FROM (SELECT %(id)s::uuid AS id) AS hit
+LEFT JOIN queries_query AS made ON made.id = %(answer)s AND made.tenant_id = %(tenant)s
 ON CONFLICT (id) DO NOTHING
 """
 

@@ -35,7 +35,7 @@ class Place:
         kept = cache.find(self.caller.tenant_id, self.name)
         if kept is not None:
             usage.spend(request, Spent(from_cache=True))
-            history.save_hits([self._hit(request, kept.query_id)])
+            history.save_hits([self._hit(request, self.caller, kept.query_id)])
         return kept
 
     def keep(self, made: Answer) -> None:
@@ -50,17 +50,18 @@ class Place:
         kept = cache.unseal(self.name, found.stored)
         if kept is None:
             admission.take_back(found)
+            cache.count_miss_instead(found.caller.tenant_id)
         else:
             usage.mark_recorded(request)
         return kept
 
-    def _hit(self, request: Request, answer: UUID) -> dict[str, object]:
+    def _hit(self, request: Request, caller: Caller, answer: UUID) -> dict[str, object]:
         identifier = request_id(request)
         return {
             "id": identifier,
-            "tenant": self.caller.tenant_id if self.caller else None,
-            "key": None,
-            "user": self.caller.user_id if self.caller else None,
+            "tenant": caller.tenant_id,
+            "key": caller.key_id,
+            "user": None if caller.key_id else caller.user_id,
             "question": self.question,
             "answer": answer,
             "ms": elapsed_ms(request),
@@ -72,10 +73,10 @@ NOWHERE = Place()
 
 
 def place(request: Request, caller: Caller, ask: Ask) -> Place:
+    """Where admission has looked, or where it would have: it knows no version when the tenant has been quiet."""
     admitted = admission_of(request)
-    version = admitted.corpus_version if admitted else None
-    if version is None:
-        version = corpus.version(caller.tenant_id)
+    looked = admitted if admitted is not None and admitted.corpus_version is not None else None
+    version = looked.corpus_version if looked else corpus.version(caller.tenant_id)
     if version is None:
         return NOWHERE
-    return Place(caller, cache.name(caller, version, cache.digest(ask)), ask.question, admitted)
+    return Place(caller, cache.name(caller, version, cache.digest(ask)), ask.question, looked)

@@ -7,23 +7,31 @@ process had taken and not acknowledged is taken over after a while.
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from time import sleep
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from redis import Redis, ResponseError
 
 from apikeys import usage
 from apikeys.admission import STREAM
+from apikeys.usage import Entry
 from queries import history
 from ragsite.lib.identifiers import made_at
 
 GROUP = "recorders"
 BATCH = 1_000
-BLOCK_MS = 1_000
+BLOCK_MS = 250  # how late the process may notice that it is to stop
+# What admission took for a hit and was none is taken back within Redis's timeout. Until then nobody may write it.
+SETTLE_SECONDS = 0.25
 ABANDONED_MS = 10_000
+
+# What becomes of a value that the database cannot hold, here or there; beside Django's cursor it is psycopg's own error.
+REFUSED = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, ValueError, ArithmeticError)
 
 logger = structlog.get_logger(__name__)
 
@@ -45,14 +53,13 @@ def prepare(redis: Redis) -> None:
 
 def drain(redis: Redis, *, block_ms: int | None = BLOCK_MS) -> int:
     """Writes one batch, what was abandoned first; returns how many records. Waits up to `block_ms` for some."""
-    entries = _abandoned(redis) or _new(redis, block_ms)
+    redis.xautoclaim(STREAM, GROUP, _consumer(), ABANDONED_MS, count=BATCH)
+    if not _taken(redis) and _take(redis, block_ms):
+        sleep(SETTLE_SECONDS)
+    entries = _taken(redis)
     if entries:
-        _write(entries)
-        ids = [entry_id for entry_id, _ in entries]
-        with redis.pipeline() as pipeline:
-            pipeline.xack(STREAM, GROUP, *ids)
-            pipeline.xdel(STREAM, *ids)
-            pipeline.execute()
+        _write([record for record in (_read(fields) for _, fields in entries) if record is not None])
+        _acknowledge(redis, [entry_id for entry_id, _ in entries])
     return len(entries)
 
 
@@ -60,33 +67,38 @@ def _consumer() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _abandoned(redis: Redis) -> Entries:
-    reply: Any = redis.xautoclaim(STREAM, GROUP, _consumer(), ABANDONED_MS, count=BATCH)
-    return [(entry_id, fields) for entry_id, fields in reply[1] if fields]
+def _take(redis: Redis, block_ms: int | None) -> Any:
+    """Makes the next records ours."""
+    return redis.xreadgroup(GROUP, _consumer(), {STREAM: ">"}, count=BATCH, block=block_ms)
 
 
-def _new(redis: Redis, block_ms: int | None) -> Entries:
-    reply: Any = redis.xreadgroup(GROUP, _consumer(), {STREAM: ">"}, count=BATCH, block=block_ms)
+def _taken(redis: Redis) -> Entries:
+    """What is ours and not acknowledged; a record that was taken back meanwhile has no fields."""
+    reply: Any = redis.xreadgroup(GROUP, _consumer(), {STREAM: "0"}, count=BATCH)
     return reply[0][1] if reply else []
 
 
-@transaction.atomic
-def _write(entries: Entries) -> None:
-    records = [_read(fields) for _, fields in entries]
-    known = [record for record in records if record is not None]
-    usage.write(usage.from_stream(record) for record in known)
-    history.save_hits([_hit(record) for record in known if record.get("answer")])
+def _acknowledge(redis: Redis, ids: list[bytes]) -> None:
+    with redis.pipeline() as pipeline:
+        pipeline.xack(STREAM, GROUP, *ids)
+        pipeline.xdel(STREAM, *ids)
+        pipeline.execute()
 
 
-def _read(fields: Mapping[bytes, bytes]) -> dict[str, str] | None:
-    """A record's fields; None for what no ragsite wrote, which must not hold up the rest."""
+Record = tuple[Entry, dict[str, Any] | None]
+"""A record of use, and for an answer from the cache its row of history."""
+
+
+def _read(fields: Mapping[bytes, bytes] | None) -> Record | None:
+    """None for what was taken back, and for what no ragsite wrote, which must not hold up the rest."""
+    if not fields:
+        return None
     record = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
     try:
-        usage.from_stream(record)
+        return usage.from_stream(record), _hit(record) if record.get("answer") else None
     except (KeyError, ValueError, ArithmeticError):
         logger.exception("a record on the stream could not be read, and was dropped")
         return None
-    return record
 
 
 def _hit(record: Mapping[str, str]) -> dict[str, Any]:
@@ -101,3 +113,24 @@ def _hit(record: Mapping[str, str]) -> dict[str, Any]:
         "ms": float(record["ms"]),
         "created": made_at(identifier),
     }
+
+
+def _write(records: Sequence[Record]) -> None:
+    """In one transaction; or in two halves where the database refuses one, down to the record that it refuses."""
+    if not records:
+        return
+    try:
+        _write_batch(records)
+    except REFUSED:
+        if len(records) == 1:
+            logger.exception("a record on the stream could not be written, and was dropped")
+            return
+        middle = len(records) // 2
+        _write(records[:middle])
+        _write(records[middle:])
+
+
+@transaction.atomic
+def _write_batch(records: Sequence[Record]) -> None:
+    usage.write(entry for entry, _ in records)
+    history.save_hits([hit for _, hit in records if hit is not None])

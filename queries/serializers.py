@@ -27,7 +27,7 @@ class SearchIn(StrictSerializer):
 
     def validate_metadata(self, value: Any) -> dict[str, Any]:
         try:
-            return check_metadata(value or {})
+            return check_metadata({} if value is None else value)
         except Invalid as error:
             raise serializers.ValidationError(error.detail, code=error.error_code) from error
 

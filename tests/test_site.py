@@ -86,7 +86,7 @@ def test_a_document_survives_the_kill_of_its_worker_once(up: Site) -> None:
         def is_embedding() -> bool:
             document = client.get(f"/api/documents/{document_id}").json()
             assert document["status"] != "ready", "too quick to be killed in the middle"
-            return document["stage"] == "embedding" and document["progress"]["done"] > 0
+            return bool(document["stage"] == "embedding" and document["progress"]["done"] > 0)
 
         site.wait_for(is_embedding)
         for process in up.children("celery", "worker"):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from documents import lexical
 from documents.fusion import Candidate, lexical_weight, rank
 
 
@@ -65,9 +66,41 @@ def test_a_chunk_that_both_legs_like_wins_over_the_favourites_of_each() -> None:
     assert order(candidates, ceiling=10.0)[0] == 1
 
 
+def test_a_pasted_sentence_finds_its_chunk_though_the_model_does_not_know_its_language() -> None:
+    # Twelve words, all in the first chunk, which the model thinks far from the question.
+    rest = [(0.40 - n / 100, 5.0 + n % 5) for n in range(40)]
+    candidates = make_candidates((0.156, 15.46), (0.525, 2.68), *rest)
+    best = rank(candidates, ceiling=41.1)[0]
+    assert best.chunk_id.int == 0
+    assert best.score > 0.43
+
+
+def test_a_lead_made_of_common_words_is_no_evidence() -> None:
+    dense = [0.6, 0.5, 0.45] + [0.4 - n / 100 for n in range(30)]
+    covered = [0.0] * 20 + [0.1] * 12 + [0.4]  # its best, and all it finds, dense thinks far
+    weights = [lexical_weight(dense, covered, ceiling=ceiling) for ceiling in (3.0, 12.0, 40.0)]
+    assert weights[0] < 0.5
+    assert weights[-1] > 0.75
+
+
+def test_each_word_once_in_a_chunk_of_average_length_is_nearly_a_full_score() -> None:
+    ceiling = 40.0
+    rest = [(0.2, 0.1 * n) for n in range(30)]
+    best = rank(make_candidates((0.2, ceiling / (1 + lexical.K1)), *rest), ceiling=ceiling)[0]
+    assert 0.8 < best.score < 1
+
+
+def test_a_score_without_any_lexical_part_is_the_cosine() -> None:
+    candidates = make_candidates(*[(0.1 + n / 20, 0.0) for n in range(12)])
+    scores = [entry.score for entry in rank(candidates, ceiling=9.0)]
+    assert scores == pytest.approx(sorted((c.cosine for c in candidates), reverse=True))
+
+
 def test_the_lexical_leg_weighs_more_the_further_its_best_stands_out() -> None:
     dense = [0.5, 0.45, 0.4, 0.38, 0.3]
-    weights = [lexical_weight(dense, [best, 0.1, 0.1, 0.05, 0.0]) for best in (0.1, 0.3, 0.6, 0.9)]
+    weights = [
+        lexical_weight(dense, [best, 0.1, 0.1, 0.05, 0.0], ceiling=6.0) for best in (0.1, 0.3, 0.6, 0.9)
+    ]
     assert weights == sorted(weights)
     assert weights[0] < 0.4
     assert 0.7 < weights[-1] < 1
@@ -76,7 +109,7 @@ def test_the_lexical_leg_weighs_more_the_further_its_best_stands_out() -> None:
 def test_the_lexical_leg_weighs_more_when_dense_agrees_with_it() -> None:
     dense = [0.6, 0.5, 0.45] + [0.4 - n / 100 for n in range(30)]
     agreeing = [0.6, 0.3, 0.3] + [0.2 - n / 200 for n in range(30)]
-    assert lexical_weight(dense, agreeing) > lexical_weight(dense, agreeing[::-1])
+    assert lexical_weight(dense, agreeing, ceiling=3.0) > lexical_weight(dense, agreeing[::-1], ceiling=3.0)
 
 
 def test_copies_of_a_chunk_do_not_hide_that_it_stands_out() -> None:
@@ -87,7 +120,7 @@ def test_copies_of_a_chunk_do_not_hide_that_it_stands_out() -> None:
 
 def test_chunks_without_a_word_of_the_question_are_not_counted_as_agreement() -> None:
     dense = [0.9 - n / 50 for n in range(30)]
-    assert lexical_weight(dense, [0.0] * 30) == 0.0
+    assert lexical_weight(dense, [0.0] * 30, ceiling=9.0) == 0.0
 
 
 def test_a_model_whose_cosines_lie_close_together_still_counts() -> None:

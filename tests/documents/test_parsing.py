@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -6,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from documents import parsing, parsing_frame, sandbox
@@ -179,7 +179,7 @@ def test_the_log_shows_the_end_of_what_a_child_said_and_no_control_characters(
 
 def children() -> set[int]:
     """The processes that this one started and that are not gone: running, or waiting to be reaped."""
-    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    return {child.pid for child in psutil.Process().children()}
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

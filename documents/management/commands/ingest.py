@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from accounts.models import Tenant
-from documents import intake, tasks
+from documents import intake, states, tasks
 from documents.models import Collection, Document
-from ragsite.lib.errors import AppError
+from ragsite.lib.errors import AppError, NotFound
 
 _PIECE_BYTES = 1 << 20
 _POLL_SECONDS = 0.25
@@ -33,13 +33,11 @@ class Command(BaseCommand):
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         files = list(_files(options["paths"]))
-        collection = intake.collection_named(tenant, options["collection"])
+        collection = _collection(tenant, options["collection"])
         with _bar() as bar:
-            stored = [
-                document
-                for path in bar.track(files, description="stored")
-                if (document := self._store(path, tenant, collection))
-            ]
+            kept = [self._store(path, tenant, collection) for path in bar.track(files, description="stored")]
+            # Two files of the same bytes are one document.
+            stored = list(dict.fromkeys(pk for pk in kept if pk is not None))
             if not options["no_wait"]:
                 _wait(tenant, stored, bar)
         self._report(tenant, stored)
@@ -61,11 +59,19 @@ class Command(BaseCommand):
         return document.pk
 
     def _report(self, tenant: Tenant, ids: list[UUID]) -> None:
+        """What became of them; files that were not taken have been told of already."""
         documents = Document.objects.for_tenant(tenant).filter(pk__in=ids)
         for document in documents.filter(status=Document.Status.FAILED):
             self.stderr.write(f"{document.filename}: {document.error_detail} ({document.error_code})")
         ready = documents.filter(status=Document.Status.READY).count()
         self.stdout.write(f"{ready} of {len(ids)} documents are ready.")
+
+
+def _collection(tenant: Tenant, name: str) -> Collection:
+    try:
+        return intake.collection_named(tenant, name)
+    except NotFound as error:  # it was given by an id
+        raise CommandError(error.detail) from error
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -86,12 +92,11 @@ def _bar() -> Progress:
 
 
 def _wait(tenant: Tenant, ids: list[UUID], bar: Progress) -> None:
-    """Until each is ready or failed; how long that may take is the workers' business."""
+    """Until none is queued or processed any more; how long that may take is the workers' business."""
     task = bar.add_task("processed", total=len(ids))
-    finished = Document.objects.for_tenant(tenant).filter(
-        pk__in=ids, status__in=[Document.Status.READY, Document.Status.FAILED]
-    )
-    while (done := finished.count()) < len(ids):
-        bar.update(task, completed=done)
+    # Not until so many are finished: one may be deleted meanwhile.
+    waiting = states.unfinished(tenant).filter(pk__in=ids)
+    while left := waiting.count():
+        bar.update(task, completed=len(ids) - left)
         sleep(_POLL_SECONDS)
-    bar.update(task, completed=done)
+    bar.update(task, completed=len(ids))

@@ -7,7 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from queries import answering
-from queries.answers import Answer, Ask
+from queries.answers import Answer
+from queries.serializers import SearchIn
 from ragsite.lib.errors import AppError
 from ragsite.lib.identifiers import uuid7
 
@@ -25,9 +26,13 @@ class Command(BaseCommand):
         tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
-        ask = Ask(options["question"], top_k=options["top_k"], collection=options["collection"])
+        asked = {name: options[name] for name in ("question", "top_k", "collection")}
+        body = SearchIn(data=asked)
+        if not body.is_valid():
+            wrong = (f"{name}: {problem}" for name, problems in body.errors.items() for problem in problems)
+            raise CommandError(" ".join(wrong))
         try:
-            made = answering.answer(Caller(tenant_id=tenant.pk), ask, query_id=uuid7())
+            made = answering.answer(Caller(tenant_id=tenant.pk), body.ask(), query_id=uuid7())
         except AppError as error:
             raise CommandError(error.detail) from error
         self._show(made)

@@ -1,0 +1,64 @@
+"""The stored files: each once a tenant, under the hash of its bytes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+from uuid import UUID
+
+import structlog
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+
+from documents.models import Document
+from ragsite.lib.errors import Unavailable
+
+logger = structlog.get_logger(__name__)
+
+
+def path_of(tenant_id: UUID, digest: str) -> str:
+    """Where the bytes with this SHA-256 are kept; what the uploader calls them is no part of it."""
+    return f"{tenant_id}/{digest[:2]}/{digest}"
+
+
+@contextmanager
+def holding(path: str) -> Iterator[None]:
+    """A transaction in which nobody else stores or removes the file at `path`.
+
+    Otherwise two uploads of the same bytes would write one file at once, and deleting their last document would
+    take the file from under one that has just come in.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [path])
+        yield
+
+
+def keep(content: IO[bytes], *, path: str, size: int) -> None:
+    """Stores the bytes, unless they are there. A file of another size was left by a process that died."""
+    if default_storage.exists(path):
+        if default_storage.size(path) == size:
+            return
+        default_storage.delete(path)
+    content.seek(0)
+    try:
+        default_storage.save(path, File(content))
+    except OSError:
+        default_storage.delete(path)
+        raise
+
+
+def discard(tenant_id: UUID, path: str) -> None:
+    """Removes a file that no document of the tenant is made of any more."""
+    with holding(path):
+        if not Document.objects.for_tenant(tenant_id).filter(file=path).exists():
+            default_storage.delete(path)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """A disk that is full or gone is not the caller's mistake: Unavailable (`storage_failed`)."""
+    try:
+        yield
+    except OSError as error:
+        logger.exception("a file could not be stored")
+        raise Unavailable("The file could not be stored. Try again later.", code="storage_failed") from error

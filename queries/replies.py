@@ -1,0 +1,181 @@
+"""An answer as it goes out over HTTP: whole, or as a stream of server-sent events."""
+
+import json
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import structlog
+from django.http import HttpResponse, StreamingHttpResponse
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apikeys import callers, usage
+from apikeys.usage import Spent
+from queries import generation
+from queries.answering import Part
+from queries.answers import Answer
+from queries.lookup import Place
+from ragsite.lib.api import STATUS, problem
+from ragsite.lib.errors import AppError
+from ragsite.lib.middleware import elapsed_ms, request_id
+
+EVENTS = "text/event-stream"
+CLIENT_LEFT = 499  # nobody sees it but the record of use; the number is nginx's
+INTERNAL = 500
+
+logger = structlog.get_logger(__name__)
+
+
+class AcceptsEvents(DefaultContentNegotiation):
+    """`stream: true` asks for events, not the header: what is no stream goes out as JSON to those who accept events."""
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        if EVENTS in request.META.get("HTTP_ACCEPT", ""):
+            return JSONRenderer(), JSONRenderer.media_type
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        return chosen
+
+
+def whole(request: Request, made: Answer) -> Response:
+    usage.spend(request, made.generated.spent)
+    return Response(_fresh(request, made))
+
+
+def kept(request: Request, question: str, shared: bytes) -> HttpResponse:
+    """The stored bytes go out as they are; what is this request's own is put before them."""
+    body = _kept(request, question, shared)
+    if isinstance(request.accepted_renderer, JSONRenderer):
+        return HttpResponse(body, content_type="application/json")
+    return Response(json.loads(body))
+
+
+def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttpResponse:
+    """A cached answer, which is on record already, as the events that a new one would be."""
+    answer = json.loads(shared)
+    events = [
+        *(_event("source", entry) for entry in answer["sources"]),
+        *(_event("token", {"text": piece}) for piece in generation.pieces(answer["answer"])),
+        _framed("done", _kept(request, question, shared)),
+    ]
+    return _streaming(iter(events))
+
+
+def stream(request: Request, parts: Generator[Part, None, None], *, place: Place) -> StreamingHttpResponse:
+    """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
+    events = _events(request, parts, place)
+    next(events)
+    usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
+    return _streaming(events)
+
+
+def _streaming(events: Iterator[bytes]) -> StreamingHttpResponse:
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy keeps it, nor holds it back
+    return StreamingHttpResponse(events, content_type=EVENTS, headers=headers)
+
+
+def _events(
+    request: Request, parts: Generator[Part, None, None], place: Place
+) -> Generator[bytes, None, None]:
+    """Nothing goes out as the answer's end before history and the record of use are written."""
+    first = next(parts)
+    try:
+        yield b""  # so far `stream` comes; a generator that has begun is told when the client leaves
+        made = yield from _events_until_answer(chain([first], parts))
+        place.keep(made)
+        usage.spend(request, made.generated.spent)
+        status, last = 200, _event("done", _fresh(request, made))
+    except GeneratorExit:
+        parts.close()
+        _record(request, CLIENT_LEFT)
+        raise
+    except AppError as error:
+        status, last = _failed(request, error)
+    except Exception:  # the boundary of a stream: its status is out, so that a 500 has to be said in an event
+        logger.exception("a stream broke off")
+        status, last = _broken(request)
+    _record(request, status)
+    yield last
+
+
+def _events_until_answer(parts: Iterable[Part]) -> Generator[bytes, None, Answer]:
+    for part in parts:
+        if isinstance(part, Answer):
+            return part
+        yield _event("token", {"text": part}) if isinstance(part, str) else _event("source", part)
+    raise RuntimeError("An answer ended without its whole.")
+
+
+def _failed(request: Request, error: AppError) -> tuple[int, bytes]:
+    status, _ = STATUS[type(error)]
+    document = problem(
+        request, status=status, code=error.error_code, detail=error.detail, fields=error.fields
+    )
+    return status, _event("error", document)
+
+
+def _broken(request: Request) -> tuple[int, bytes]:
+    detail = "Something went wrong here. The request's id finds it in the log."
+    return INTERNAL, _event("error", problem(request, status=INTERNAL, code="internal", detail=detail))
+
+
+def _event(name: str, data: Mapping[str, Any]) -> bytes:
+    return _framed(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _framed(name: str, data: bytes) -> bytes:
+    """JSON has no line break but escaped ones, and so is one `data` line."""
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _record(request: Request, status: int) -> None:
+    caller = callers.of(request)
+    usage.record(
+        usage.Entry(
+            id=request_id(request),
+            tenant_id=caller.tenant_id,
+            key_id=caller.key_id,
+            user_id=None if caller.key_id else caller.user_id,
+            endpoint=request.path_info,
+            method=str(request.method),
+            status=status,
+            milliseconds=elapsed_ms(request),
+            spent=usage.spent(request),
+        )
+    )
+
+
+def _fresh(request: Request, made: Answer) -> dict[str, Any]:
+    return {
+        "id": str(made.query_id),
+        "question": made.question,
+        **made.shared(),
+        "from_cache": False,
+        "usage": _tokens(made.generated.spent),
+        "timings_ms": made.timings_ms,
+        "response_time_ms": elapsed_ms(request),
+    }
+
+
+def _kept(request: Request, question: str, shared: bytes) -> bytes:
+    own: dict[str, Any] = {
+        "id": str(request_id(request)),
+        "question": question,
+        "from_cache": True,
+        "usage": _tokens(Spent()),
+        "timings_ms": {},
+        "response_time_ms": elapsed_ms(request),
+    }
+    return json.dumps(own, ensure_ascii=False).encode()[:-1] + b", " + shared[1:]
+
+
+def _tokens(spent: Spent) -> dict[str, Any]:
+    return {
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
+        "cost_usd": float(spent.cost_usd),
+    }

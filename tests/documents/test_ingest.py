@@ -1,0 +1,200 @@
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
+from pytest_django import Settings
+
+from accounts.models import Tenant
+from documents import indexing, ingest, parsing, states, tasks
+from documents.models import (
+    Chunk,
+    ChunkVector,
+    CorpusStatistics,
+    Document,
+    DocumentText,
+    EmbeddingSpace,
+    Term,
+)
+from documents.structure import Failure
+from ragsite.lib.embedding_cache import embed_cached
+from tests.documents import pdfs
+from tests.documents.corpora import assert_counts_are_exact
+from tests.makers import ingest as processed
+from tests.makers import make_document
+from tests.model_server import Behaviour, ModelServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = "\n\n".join(f"Paragraph {n}. " + "The kettle is warm and the tea is served. " * 25 for n in range(300))
+
+
+@pytest.fixture(autouse=True)
+def media(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
+
+
+def fresh(document: Document) -> Document:
+    return Document.objects.get(pk=document.pk)
+
+
+def process_in_thread(document: Document) -> threading.Thread:
+    def run() -> None:
+        try:
+            tasks.process(str(document.pk))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs something between two batches of an ingestion, once."""
+
+    def install(action: Any) -> None:
+        real = embed_cached
+        done: list[bool] = []
+
+        def embed(*args: Any, **kwargs: Any) -> Any:
+            if not done:
+                done.append(True)
+                action()
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(ingest, "embed_cached", embed)
+
+    return install
+
+
+def test_a_document_ends_ready_with_chunks_vectors_and_pages(tenant: Tenant) -> None:
+    content = pdfs.pdf(pdfs.Page(pdfs.flowing("The kettle is blue.")), title="Manual")
+    document = processed(tenant, content, filename="m.pdf")
+    assert (document.status, document.stage, document.title) == ("ready", "", "Manual")
+    assert (document.pages, document.chunks, document.error_code) == (1, 1, "")
+    assert (document.claim, document.leased_until) == (None, None)
+    assert document.ready_at is not None
+    assert (document.progress_done, document.progress_total) == (1, 1)
+    assert ChunkVector.objects.for_tenant(tenant).count() == Chunk.objects.for_tenant(tenant).count() == 1
+    assert_counts_are_exact(tenant)
+
+
+@pytest.mark.parametrize(
+    ("content", "filename", "code"),
+    [
+        (b" \n\t\n", "a.txt", "no_text"),
+        (b"%PDF-1.7\ngarbage", "a.pdf", "corrupt"),
+        (pdfs.pdf(pdfs.Page()), "a.pdf", "no_text"),
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_failed_with_a_sentence(
+    tenant: Tenant, content: bytes, filename: str, code: str
+) -> None:
+    document = processed(tenant, content, filename=filename)
+    assert (document.status, document.error_code, document.chunks) == ("failed", code, 0)
+    assert document.error_detail == parsing.SENTENCES[Failure(code)]
+
+
+def test_progress_is_seen_while_it_goes_on(
+    tenant: Tenant, between: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "BATCH", 4)
+    document, seen = make_document(tenant, LONG[:10_000]), []
+    between(lambda: seen.append(fresh(document)))
+    tasks.process(str(document.pk))
+    assert (seen[0].status, seen[0].stage) == ("processing", "embedding")
+    assert seen[0].progress_total == fresh(document).chunks > 4
+
+
+def test_deleting_during_ingestion_leaves_nothing(tenant: Tenant, between: Any) -> None:
+    document = make_document(tenant, LONG[:5_000])
+    between(lambda: indexing.remove(fresh(document)))
+    tasks.process(str(document.pk))
+    for model in (Document, DocumentText, Chunk, ChunkVector, Term):
+        assert not model.objects.filter(tenant=tenant).exists(), model
+    assert CorpusStatistics.objects.get(tenant=tenant).chunks == 0
+    assert not default_storage.exists(str(document.file))
+
+
+def test_an_attempt_that_was_overtaken_writes_nothing(tenant: Tenant, between: Any) -> None:
+    document = make_document(tenant, LONG[:5_000])
+
+    def overtake() -> None:
+        Document.objects.filter(pk=document.pk).update(leased_until="2000-01-01T00:00Z")
+        assert states.claim(document.pk) is not None
+
+    between(overtake)
+    tasks.process(str(document.pk))
+    assert (fresh(document).status, fresh(document).attempts) == ("processing", 2)
+    assert not Chunk.objects.for_tenant(tenant).exists()
+
+
+def test_the_heartbeat_keeps_a_slow_ingestion_from_being_taken_over(
+    tenant: Tenant, settings: Settings, between: Any
+) -> None:
+    settings.INGEST_LEASE_SECONDS = 1
+    document, claims = make_document(tenant, "text"), []
+
+    def wait() -> None:
+        for _ in range(6):
+            threading.Event().wait(0.3)
+            claims.append(states.claim(document.pk))
+
+    between(wait)
+    tasks.process(str(document.pk))
+    assert claims == [None] * 6
+    assert (fresh(document).status, fresh(document).attempts) == ("ready", 1)
+
+
+def test_a_failed_reprocessing_takes_the_old_chunks_out(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = processed(tenant, "The kettle is blue.")
+
+    def refuse(*_: Any, limits: Any) -> Any:
+        raise parsing.ParseFailed(Failure.CORRUPT, limits)
+
+    states.queue_again(document)
+    monkeypatch.setattr(parsing, "parse", refuse)
+    tasks.process(str(document.pk))
+    assert (fresh(document).status, fresh(document).chunks) == ("failed", 0)
+    assert not Chunk.objects.for_tenant(tenant).exists()
+    assert_counts_are_exact(tenant)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [(Behaviour(status=401), "model_failed"), (Behaviour(fault="not_a_completion"), "model_failed")],
+)
+def test_a_failing_embedding_endpoint_gives_the_document_back_with_the_reason(
+    tenant: Tenant, settings: Settings, behaviour: Behaviour, code: str
+) -> None:
+    with ModelServer(default=behaviour) as server:
+        settings.EMBEDDING_BASE_URL, settings.EMBEDDING_API_KEY = server.url, "secret-key"
+        EmbeddingSpace.objects.create(
+            provider="openai", model="m", precision="", dimensions=384, state="active"
+        )
+        document = processed(tenant, "The kettle is blue.")
+        assert (document.status, document.error_code, document.attempts) == ("queued", code, 1)
+        assert document.error_detail
+        assert "secret-key" not in document.error_detail
+        server.reset()
+        tasks.process(str(document.pk))
+    assert fresh(document).status == "ready", fresh(document).error_detail
+    assert fresh(document).error_code == ""
+
+
+def test_a_big_document_is_loaded_in_time(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    def quick(model: Any, texts: Any, **_: Any) -> Any:
+        return np.full((len(texts), 384), 384**-0.5, dtype=np.float32)
+
+    monkeypatch.setattr(ingest, "embed_cached", quick)
+    document = processed(tenant, LONG * 3)
+    assert document.status == "ready"
+    assert document.chunks > 900
