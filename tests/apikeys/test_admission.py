@@ -154,7 +154,9 @@ def test_request_that_read_the_old_key_does_not_put_it_back(
         elif how == "rotate":
             keys.rotate(ours.key)
         else:
-            type(ours.key).objects.for_tenant(ours.tenant).filter(pk=ours.key.pk).update(burst=1, rate_limit=1)
+            type(ours.key).objects.for_tenant(ours.tenant).filter(pk=ours.key.pk).update(
+                burst=1, rate_limit=1
+            )
             admission.forget(ours.key.key_hash)
 
     admission.forget(ours.key.key_hash)
