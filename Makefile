@@ -27,6 +27,7 @@ lint: export REDIS_URL = redis://127.0.0.1:1/0
 lint: export SECRET_KEY = $(shell od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 lint: export ENCRYPTION_KEY = $(shell head -c32 /dev/urandom | base64 | tr '+/' '-_')
 lint: export ALLOWED_HOSTS = ragsite.example
+lint: export LOG_LEVEL = ERROR
 lint: install-dev ## style, types, import order, missing migrations, settings for production
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .

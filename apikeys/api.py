@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from accounts.models import Tenant
@@ -26,6 +27,10 @@ class KeysView(ListAPIView[APIKey]):
     permission_classes = [IsBusiness]
     serializer_class = KeyOut
     queryset = APIKey.objects.none()
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """The browsable page makes its form of the one, the list is of the other."""
+        return KeyIn if self.request.method == "POST" else KeyOut
 
     def get_queryset(self) -> QuerySet[APIKey]:
         return _keys(callers.of(self.request))

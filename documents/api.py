@@ -11,6 +11,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from accounts.models import Tenant
@@ -33,6 +34,10 @@ class DocumentsView(ListAPIView[Document]):
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
         uploads.limit(request)
         return super().initialize_request(request, *args, **kwargs)
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """The browsable page makes its form of the one, the list is of the other."""
+        return UploadIn if self.request.method == "POST" else DocumentOut
 
     def get_queryset(self) -> QuerySet[Document]:
         wanted = DocumentFilter(data=self.request.query_params.dict())
