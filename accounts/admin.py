@@ -1,5 +1,7 @@
 """Tenants and users, for operators."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
@@ -45,14 +47,8 @@ class TenantAdmin(ModelAdmin):
         standing.changed(obj)
         corpus.bump(obj.pk)  # its settings decide its answers
 
-    def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
-        standing.removed(obj.pk)
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
-        for tenant in queryset:
-            standing.removed(tenant.pk)
-        super().delete_queryset(request, queryset)
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # it takes files, vectors and history with it: making it inactive is what a page can do
 
 
 @admin.register(User)

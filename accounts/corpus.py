@@ -45,8 +45,10 @@ def bump(tenant_id: UUID) -> None:
 
 
 def version(tenant_id: UUID) -> int | None:
-    """The committed version; None while a change is under way or Redis is down: then nothing may be cached."""
-    committed = Tenant.objects.values_list("corpus_version", flat=True).get(pk=tenant_id)
+    """The committed version; None while a change is under way, Redis is down or the tenant is gone: no cache then."""
+    committed = Tenant.objects.values_list("corpus_version", flat=True).filter(pk=tenant_id).first()
+    if committed is None:
+        return None
     seen = _announce(tenant_id, "version", committed)
     if seen is None or seen[1] > seen[0]:
         return None
@@ -61,7 +63,4 @@ def _announce(tenant_id: UUID, field: str, value: int) -> tuple[int, int] | None
         committed, pending = (int(number or 0) for number in fields)
         return committed, pending
 
-    try:
-        return redis_client.guarded(run)
-    except redis_client.DOWN:
-        return None
+    return redis_client.attempted(run)

@@ -21,11 +21,6 @@ def changed(tenant: Tenant) -> None:
     transaction.on_commit(partial(_tell, tenant.pk, active=tenant.active))
 
 
-def removed(tenant_id: UUID) -> None:
-    """To be called in the transaction that deletes a tenant."""
-    transaction.on_commit(partial(_tell, tenant_id, active=False))
-
-
 def _tell(tenant_id: UUID, *, active: bool) -> None:
     """Without Redis there are no copies to warn of."""
     name = f"closed:{tenant_id}"
@@ -36,7 +31,4 @@ def _tell(tenant_id: UUID, *, active: bool) -> None:
         else:
             client.set(name, "1", ex=_MARK_SECONDS)
 
-    try:
-        redis_client.guarded(tell)
-    except redis_client.DOWN:
-        return
+    redis_client.attempted(tell)

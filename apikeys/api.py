@@ -9,28 +9,24 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from accounts.models import Tenant
 from accounts.tenancy import TenantQuerySet
 from apikeys import callers, keys, summary
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from apikeys.permissions import IsBusiness, IsKey
 from apikeys.serializers import KeyIn, KeyOut, NewKeyOut, Period, RotateIn, SelfOut, TenantUsageOut, UsageOut
+from ragsite.lib.api import TakesIn
 
 ONCE = {"Cache-Control": "no-store"}
 
 
-class KeysView(ListAPIView[APIKey]):
+class KeysView(TakesIn, ListAPIView[APIKey]):
     permission_classes = [IsBusiness]
     serializer_class = KeyOut
+    body_class = KeyIn
     queryset = APIKey.objects.none()
-
-    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
-        """The browsable page makes its form of the one, the list is of the other."""
-        return KeyIn if self.request.method == "POST" else KeyOut
 
     def get_queryset(self) -> QuerySet[APIKey]:
         return _keys(callers.of(self.request))
@@ -43,7 +39,7 @@ class KeysView(ListAPIView[APIKey]):
         caller = callers.of(request)
         wanted: dict[str, Any] = dict(body.validated_data)
         key, raw = keys.mint(
-            tenant=Tenant.objects.get(pk=caller.tenant_id),
+            tenant=caller.tenant(),
             owner=caller.user(),
             collection_ids=keys.existing_collections(caller.tenant_id, wanted.pop("collections", None)),
             **wanted,

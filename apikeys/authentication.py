@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys import admission, callers, keys
+from apikeys import admission, callers, keys, usage
 from apikeys.admission import Admission, Lookup
 from apikeys.callers import Caller
 from ragsite.lib.addresses import client_address
@@ -76,7 +76,7 @@ def _lookup(request: Request) -> Lookup:
         digest=digest,
         question=question,
         request_id=str(request_id(request)),
-        endpoint=request.path_info,
+        endpoint=usage.endpoint(request),
         method=str(request.method),
         milliseconds=elapsed_ms(request),
     )

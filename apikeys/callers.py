@@ -6,7 +6,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from accounts.models import User
+from accounts.models import Tenant, User
 from ragsite.lib.errors import Forbidden, Unauthenticated
 
 _CALLER = "ragsite.caller"  # in request.META, like the request's id
@@ -29,6 +29,18 @@ class Caller:
     def user(self) -> User | None:
         """The person behind the request: a key's is its owner."""
         return User.objects.filter(tenant=self.tenant_id, pk=self.user_id).first() if self.user_id else None
+
+    @property
+    def person_id(self) -> UUID | None:
+        """Who acts, in records: a person where no key does."""
+        return None if self.key_id else self.user_id
+
+    def tenant(self) -> Tenant:
+        """Raises Unauthenticated where it was deleted and the copy of its key lives on for a moment."""
+        tenant = Tenant.objects.filter(pk=self.tenant_id).first()
+        if tenant is None:
+            raise Unauthenticated("No valid credentials were given.")
+        return tenant
 
     @property
     def is_business(self) -> bool:

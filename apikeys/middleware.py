@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from apikeys import callers, usage
 from apikeys.admission import Admission
 from apikeys.authentication import admission_of
-from ragsite.lib.middleware import elapsed_ms, request_id
 
 
 class RecordUsage:
@@ -24,26 +23,8 @@ class RecordUsage:
             _tell_limit(response, admitted)
         caller = callers.attached(request)
         if caller is not None and not usage.is_recorded(request):
-            usage.record(
-                usage.Entry(
-                    id=request_id(request),
-                    tenant_id=caller.tenant_id,
-                    key_id=caller.key_id,
-                    user_id=None if caller.key_id else caller.user_id,
-                    endpoint=_endpoint(request),
-                    method=str(request.method),
-                    status=response.status_code,
-                    milliseconds=elapsed_ms(request),
-                    spent=usage.spent(request),
-                )
-            )
+            usage.record_request(request, caller, status=response.status_code)
         return response
-
-
-def _endpoint(request: HttpRequest) -> str:
-    """The route rather than the path, so that usage is counted by endpoint and holds no ids."""
-    match = request.resolver_match
-    return f"/{match.route}" if match else "unknown"
 
 
 def _tell_limit(response: HttpResponse, admission: Admission) -> None:

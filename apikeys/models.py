@@ -1,4 +1,4 @@
-"""API keys, and one usage record for every request that one (or a user) made."""
+"""API keys, and one usage record for every request that one, or a person who signed in, made."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -96,7 +96,7 @@ class KeyCollection(TenantOwned):
 class Usage(TenantOwned):
     """One authenticated request. Its id is the request's, so that writing it twice is writing it once.
 
-    Partitioned by month on the id. Written in batches by COPY, hence no foreign keys in the database: one
+    Partitioned by month on the id. Written in batches, hence no foreign keys in the database: one
     tenant deleted in the meantime must not hold up everybody's batch.
     """
 

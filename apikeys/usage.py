@@ -15,8 +15,10 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from apikeys.admission import STREAM
+from apikeys.callers import Caller
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import made_at
+from ragsite.lib.middleware import elapsed_ms, request_id
 
 FIRST_ERROR = 400  # HTTP's: what lies below is a success
 _RECORDED = "ragsite.recorded"  # in request.META
@@ -108,6 +110,28 @@ def mark_recorded(request: HttpRequest | Request) -> None:
 
 def is_recorded(request: HttpRequest | Request) -> bool:
     return bool(request.META.get(_RECORDED))
+
+
+def endpoint(request: HttpRequest | Request) -> str:
+    """The route rather than the path, so that usage is counted by endpoint and holds no ids."""
+    match = request.resolver_match
+    return f"/{match.route}" if match else "unknown"
+
+
+def record_request(request: HttpRequest | Request, caller: Caller, *, status: int) -> None:
+    record(
+        Entry(
+            id=request_id(request),
+            tenant_id=caller.tenant_id,
+            key_id=caller.key_id,
+            user_id=caller.person_id,
+            endpoint=endpoint(request),
+            method=str(request.method),
+            status=status,
+            milliseconds=elapsed_ms(request),
+            spent=spent(request),
+        )
+    )
 
 
 def record(entry: Entry) -> None:

@@ -3,10 +3,13 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Count, QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from accounts import corpus
 from documents import indexing, states, tasks
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
 from ragsite.lib.errors import Conflict
@@ -27,6 +30,13 @@ class CollectionAdmin(ModelAdmin):
     @admin.display(description="documents", ordering="documents_count")
     def documents_count(self, collection: Collection) -> int:
         return collection.documents_count  # type: ignore[attr-defined]  # annotated above
+
+    @transaction.atomic
+    def save_model(
+        self, request: HttpRequest, obj: Collection, form: "ModelForm[Collection]", change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        corpus.changed(obj.tenant_id)  # answers name it
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["tenant"] if obj else []  # documents do not move between tenants

@@ -11,7 +11,6 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from accounts.models import Tenant
@@ -22,22 +21,20 @@ from apikeys.permissions import CanIngest
 from documents import indexing, intake, states, tasks, uploads
 from documents.models import Collection, Document, DocumentText
 from documents.serializers import DocumentFilter, DocumentOut, UploadIn
+from ragsite.lib.api import TakesIn
 from ragsite.lib.errors import NotFound
 
 
-class DocumentsView(ListAPIView[Document]):
+class DocumentsView(TakesIn, ListAPIView[Document]):
     permission_classes = [CanIngest]
     parser_classes = [uploads.UploadParser]
     serializer_class = DocumentOut
+    body_class = UploadIn
     queryset = Document.objects.none()
 
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
         uploads.limit(request)
         return super().initialize_request(request, *args, **kwargs)
-
-    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
-        """The browsable page makes its form of the one, the list is of the other."""
-        return UploadIn if self.request.method == "POST" else DocumentOut
 
     def get_queryset(self) -> QuerySet[Document]:
         wanted = DocumentFilter(data=self.request.query_params.dict())
@@ -125,7 +122,7 @@ def readable(caller: Caller) -> TenantQuerySet[Document]:
 
 
 def _store(caller: Caller, upload: dict[str, Any]) -> tuple[Document, bool]:
-    tenant = Tenant.objects.get(pk=caller.tenant_id)
+    tenant = caller.tenant()
     return intake.store(
         tenant=tenant,
         chunks=upload["file"].chunks(),

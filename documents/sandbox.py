@@ -101,6 +101,11 @@ def landlock_version() -> int:
     return max(0, int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)))
 
 
+def is_available() -> bool:
+    """Whether this kernel lets a process give up the file system; in some containers it does not."""
+    return landlock_version() > 0
+
+
 def confine(readable: Iterable[str], input_fd: int) -> bool:
     """Take away the file system but for reading below `readable` and from `input_fd`; whether the kernel agreed."""
     version = landlock_version()

@@ -16,7 +16,7 @@ from queries import generation, history
 from queries.answers import Answer, Ask, sources
 from queries.generation import Generated
 from queries.models import Query
-from ragsite.lib.errors import AppError, Invalid, NotFound, Unauthenticated
+from ragsite.lib.errors import AppError, Invalid, NotFound
 
 CLIENT_LEFT = "client_left"
 
@@ -37,12 +37,12 @@ class _Question:
 
 def retrieve(caller: Caller, ask: Ask) -> Found:
     """The chunks that the answer would be made from."""
-    tenant = _tenant(caller)
+    tenant = caller.tenant()
     return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
-    """The answer, already in the history. One that failed is there too, and raises as it failed."""
+    """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked."""
     question = _allowed(caller, ask, query_id)
     with _failures_kept(question):
         found = _found(question)
@@ -56,7 +56,7 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
     """The sources, then the answer's text in pieces, and last the answer, which is in the history by then.
 
-    Closing it before its end closes the call to the model; the history says that the client left.
+    Closing it before its end closes the call to the model; `leave` is then for the caller to say.
     """
     question = _allowed(caller, ask, query_id)
     generated = None
@@ -77,16 +77,14 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
         yield _kept(question, found, generated, generating=generating)
 
 
+def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
+    """The client left before its answer's end, and the history says so."""
+    history.save_failure(caller, ask.question, query_id=query_id, code=CLIENT_LEFT, milliseconds=milliseconds)
+
+
 def _allowed(caller: Caller, ask: Ask, query_id: UUID) -> _Question:
     started = perf_counter()
-    return _Question(caller, ask, query_id, _tenant(caller), scope(caller, ask), started)
-
-
-def _tenant(caller: Caller) -> Tenant:
-    tenant = Tenant.objects.filter(pk=caller.tenant_id).first()
-    if tenant is None:  # it was deleted, and the copy of the key lives on for a moment
-        raise Unauthenticated("No valid credentials were given.")
-    return tenant
+    return _Question(caller, ask, query_id, caller.tenant(), scope(caller, ask), started)
 
 
 @contextmanager
@@ -94,21 +92,14 @@ def _failures_kept(question: _Question) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        _keep_failure(question, error.error_code)
+        history.save_failure(
+            question.caller,
+            question.ask.question,
+            query_id=question.query_id,
+            code=error.error_code,
+            milliseconds=_since(question.started),
+        )
         raise
-    except GeneratorExit:
-        _keep_failure(question, CLIENT_LEFT)
-        raise
-
-
-def _keep_failure(question: _Question, code: str) -> None:
-    history.save_failure(
-        question.caller,
-        question.ask.question,
-        query_id=question.query_id,
-        code=code,
-        milliseconds=_since(question.started),
-    )
 
 
 def _found(question: _Question) -> Found:

@@ -59,15 +59,15 @@ class QueryView(APIView):
     def post(self, request: Request) -> HttpResponseBase:
         body = QueryIn(data=request.data)
         body.is_valid(raise_exception=True)
-        caller, ask, query_id = callers.of(request), body.ask(), request_id(request)
+        caller, ask = callers.of(request), body.ask()
         streamed: bool = body.validated_data["stream"]
         place = lookup.place(request, caller, ask) if body.validated_data["use_cache"] else lookup.NOWHERE
         kept = place.find(request)
         if kept is not None:
             return (replies.kept_stream if streamed else replies.kept)(request, ask.question, kept.body)
         if streamed:
-            return replies.stream(request, answering.stream(caller, ask, query_id=query_id), place=place)
-        made = answering.answer(caller, ask, query_id=query_id)
+            return replies.stream(request, ask, place=place)
+        made = answering.answer(caller, ask, query_id=request_id(request))
         place.keep(made)
         return replies.whole(request, made)
 

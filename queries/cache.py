@@ -95,10 +95,7 @@ def count_miss_instead(tenant_id: UUID) -> None:
 def keep(name: str, *, query_id: UUID, shared: Mapping[str, Any]) -> None:
     """An answer that cannot be kept, because Redis is down or full, is made again next time."""
     value = seal(name, query_id, json.dumps(shared, ensure_ascii=False, separators=(",", ":")).encode())
-    try:
-        redis_client.guarded(lambda client: client.set(name, value, ex=settings.ANSWER_CACHE_SECONDS))
-    except redis_client.DOWN:
-        return
+    redis_client.attempted(lambda client: client.set(name, value, ex=settings.ANSWER_CACHE_SECONDS))
 
 
 def statistics(tenant_id: UUID) -> dict[str, Any]:
@@ -120,8 +117,7 @@ def statistics(tenant_id: UUID) -> dict[str, Any]:
 def forget(tenant_id: UUID) -> None:
     """Ends every cached answer of a tenant: they are of a version that is no more. What can be reached is deleted too."""
     corpus.bump(tenant_id)
-    with suppress(*redis_client.DOWN):
-        redis_client.guarded(lambda client: _delete(client, tenant_id))
+    redis_client.attempted(lambda client: _delete(client, tenant_id))
 
 
 def _delete(client: Redis, tenant_id: UUID) -> None:

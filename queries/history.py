@@ -49,7 +49,7 @@ def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
         id=query_id,
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,
-        user_id=None if caller.key_id else caller.user_id,
+        user_id=caller.person_id,
         created_at=made_at(query_id),
         **fields,
     )

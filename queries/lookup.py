@@ -61,7 +61,7 @@ class Place:
             "id": identifier,
             "tenant": caller.tenant_id,
             "key": caller.key_id,
-            "user": None if caller.key_id else caller.user_id,
+            "user": caller.person_id,
             "question": self.question,
             "answer": answer,
             "ms": elapsed_ms(request),

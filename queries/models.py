@@ -65,7 +65,7 @@ class Query(TenantOwned):
 
 
 class Feedback(TenantOwned):
-    """What someone thought of an answer; a second opinion of the same caller's replaces the first."""
+    """What someone thought of an answer; a later opinion of anyone who sees the query replaces an earlier one."""
 
     class Rating(models.TextChoices):
         UP = "up"

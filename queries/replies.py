@@ -14,9 +14,9 @@ from rest_framework.response import Response
 
 from apikeys import callers, usage
 from apikeys.usage import Spent
-from queries import generation
+from queries import answering, generation
 from queries.answering import Part
-from queries.answers import Answer
+from queries.answers import Answer, Ask
 from queries.lookup import Place
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError
@@ -65,41 +65,64 @@ def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttp
     return _streaming(iter(events))
 
 
-def stream(request: Request, parts: Generator[Part, None, None], *, place: Place) -> StreamingHttpResponse:
+def stream(request: Request, ask: Ask, *, place: Place) -> StreamingHttpResponse:
     """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
-    events = _events(request, parts, place)
-    next(events)
+    events = Events(request, ask, place)
     usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
     return _streaming(events)
 
 
-def _streaming(events: Iterator[bytes]) -> StreamingHttpResponse:
+def _streaming(events: Iterable[bytes]) -> StreamingHttpResponse:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy keeps it, nor holds it back
     return StreamingHttpResponse(events, content_type=EVENTS, headers=headers)
 
 
-def _events(
-    request: Request, parts: Generator[Part, None, None], place: Place
-) -> Generator[bytes, None, None]:
-    """Nothing goes out as the answer's end before history and the record of use are written."""
-    first = next(parts)
-    try:
-        yield b""  # so far `stream` comes; a generator that has begun is told when the client leaves
-        made = yield from _events_until_answer(chain([first], parts))
-        place.keep(made)
-        usage.spend(request, made.generated.spent)
-        status, last = 200, _event("done", _fresh(request, made))
-    except GeneratorExit:
-        parts.close()
-        _record(request, CLIENT_LEFT)
-        raise
-    except AppError as error:
-        status, last = _failed(request, error)
-    except Exception:  # the boundary of a stream: its status is out, so that a 500 has to be said in an event
-        logger.exception("a stream broke off")
-        status, last = _broken(request)
-    _record(request, status)
-    yield last
+class Events:
+    """The events of an answer that is being made. Whoever sends them closes it, at their end or when the client leaves.
+
+    History and record of use are written before the last event goes out, and when it is closed before that. By
+    `close` and not by a generator's `finally`, which would also run when the garbage collector finds it: in any
+    thread, in the middle of another statement, whose connection it would then wait for in vain.
+    """
+
+    def __init__(self, request: Request, ask: Ask, place: Place) -> None:
+        self._request = request
+        self._ask = ask
+        self._place = place
+        self._recorded = False
+        self._parts = answering.stream(callers.of(request), ask, query_id=request_id(request))
+        self._events = self._made(next(self._parts))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        self._events.close()
+        self._parts.close()
+        if not self._recorded:
+            caller, milliseconds = callers.of(self._request), elapsed_ms(self._request)
+            answering.leave(caller, self._ask, query_id=request_id(self._request), milliseconds=milliseconds)
+            self._record(CLIENT_LEFT)
+
+    def _made(self, first: Part) -> Generator[bytes, None, None]:
+        try:
+            made = yield from _events_until_answer(chain([first], self._parts))
+            self._place.keep(made)
+            usage.spend(self._request, made.generated.spent)
+            status, last = 200, _event("done", _fresh(self._request, made))
+        except AppError as error:
+            status, last = _failed(self._request, error)
+        except (
+            Exception
+        ):  # the boundary of a stream: its status is out, so that a 500 has to be said in an event
+            logger.exception("a stream broke off")
+            status, last = _broken(self._request)
+        self._record(status)
+        yield last
+
+    def _record(self, status: int) -> None:
+        self._recorded = True
+        usage.record_request(self._request, callers.of(self._request), status=status)
 
 
 def _events_until_answer(parts: Iterable[Part]) -> Generator[bytes, None, Answer]:
@@ -130,23 +153,6 @@ def _event(name: str, data: Mapping[str, Any]) -> bytes:
 def _framed(name: str, data: bytes) -> bytes:
     """JSON has no line break but escaped ones, and so is one `data` line."""
     return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
-
-
-def _record(request: Request, status: int) -> None:
-    caller = callers.of(request)
-    usage.record(
-        usage.Entry(
-            id=request_id(request),
-            tenant_id=caller.tenant_id,
-            key_id=caller.key_id,
-            user_id=None if caller.key_id else caller.user_id,
-            endpoint=request.path_info,
-            method=str(request.method),
-            status=status,
-            milliseconds=elapsed_ms(request),
-            spent=usage.spent(request),
-        )
-    )
 
 
 def _fresh(request: Request, made: Answer) -> dict[str, Any]:

@@ -79,13 +79,18 @@ class Migration(migrations.Migration):
                 (
                     "retention_days",
                     models.PositiveIntegerField(
-                        default=365, help_text="How long history and usage records are kept."
+                        default=365,
+                        help_text="How long history and usage records are to be kept. Not enforced yet.",
                     ),
                 ),
                 (
                     "monthly_budget_usd",
                     models.DecimalField(
-                        blank=True, decimal_places=4, help_text="Empty: no limit.", max_digits=12, null=True
+                        blank=True,
+                        decimal_places=4,
+                        help_text="Empty: no limit. Not enforced yet.",
+                        max_digits=12,
+                        null=True,
                     ),
                 ),
                 (

@@ -24,6 +24,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from ragsite.lib import errors
 from ragsite.lib.middleware import request_id
@@ -185,6 +186,17 @@ class StrictJSONParser(JSONParser):
         if not isinstance(body, dict):
             raise exceptions.ParseError("The body must be a JSON object.")
         return body
+
+
+class TakesIn:
+    """A mixin of a list that also takes something in: the browsable page makes its form of `body_class`."""
+
+    body_class: type[BaseSerializer[Any]]
+    request: Any
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        listed: type[BaseSerializer[Any]] = super().get_serializer_class()  # type: ignore[misc]  # a mixin
+        return self.body_class if self.request.method == "POST" else listed
 
 
 class Pages(CursorPagination):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import cast
+from typing import Any
 
 import numpy as np
 from redis import Redis
@@ -35,10 +35,7 @@ def _fetched(texts: Sequence[str], dimensions: int, *, space: object) -> dict[st
     if not texts:
         return {}
     keys = [key_of(text, space=space) for text in texts]
-    try:
-        values = cast("list[bytes | None]", redis_client.guarded(lambda redis: redis.mget(keys)))
-    except redis_client.DOWN:
-        return {}
+    values: Any = redis_client.attempted(lambda redis: redis.mget(keys)) or [None] * len(keys)
     # A value of another length is no vector of this space: it counts as a miss, and is written over.
     return {
         text: np.frombuffer(value, dtype="<f4")
@@ -54,7 +51,4 @@ def _store(vectors: Mapping[str, Vectors], *, space: object) -> None:
                 pipeline.set(key_of(text, space=space), vector.astype("<f4").tobytes(), ex=SECONDS)
             pipeline.execute()
 
-    try:
-        redis_client.guarded(write)
-    except redis_client.DOWN:
-        return  # the vectors are at hand all the same
+    redis_client.attempted(write)  # the vectors are at hand all the same

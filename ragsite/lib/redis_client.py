@@ -26,6 +26,14 @@ def client() -> Redis:
     return cast("Redis", get_redis_connection("default"))
 
 
+def attempted(call: Callable[[Redis], Result]) -> Result | None:
+    """As `guarded`, for what may be left undone: None when Redis cannot be had."""
+    try:
+        return guarded(call)
+    except DOWN:
+        return None
+
+
 def guarded(call: Callable[[Redis], Result]) -> Result:
     """`call(client)`; raises one of `DOWN` when Redis cannot be had or the breaker is open."""
     with _breaker.guarding():
