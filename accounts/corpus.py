@@ -21,8 +21,10 @@ _LIFETIME_SECONDS = 60
 # Raises one field to a value, never lowers it. KEYS: the copy. ARGV: field, value, seconds to live.
 _RAISE = """
 local old = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or -1)
-if tonumber(ARGV[2]) > old then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+if tonumber(ARGV[2]) > old then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  redis.call('EXPIRE', KEYS[1], ARGV[3]) -- a look alone must not keep what an interrupted change left
+end
 return redis.call('HMGET', KEYS[1], 'version', 'pending')
 """
 

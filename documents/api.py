@@ -57,6 +57,7 @@ class DocumentsView(TakesIn, ListAPIView[Document]):
     @extend_schema(request=UploadIn, responses={202: DocumentOut, 200: DocumentOut})
     def post(self, request: Request) -> Response:
         """Upload a file. 202: it is stored and will be processed. 200: these bytes are there already."""
+        uploads.refuse_repeated(request.data)
         body = UploadIn(data=request.data)
         uploads.check(request._request)  # noqa: SLF001  DRF has no name for Django's own request
         body.is_valid(raise_exception=True)

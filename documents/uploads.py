@@ -4,12 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
-from django.http import HttpRequest, UnreadablePostError
+from django.http import HttpRequest, QueryDict, UnreadablePostError
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import MultiPartParser
 
 from documents import files
-from ragsite.lib.errors import TooLarge
+from ragsite.lib.errors import Invalid, TooLarge
 
 OVERSIZE = "ragsite.oversize"  # in request.META
 # Beyond this much more than the limit the rest is not read any more: the client finds its connection closed.
@@ -45,6 +45,17 @@ class UploadParser(MultiPartParser):
                 return super().parse(*args, **kwargs)
             except UnreadablePostError as error:  # an OSError too, but the client's: it went away
                 raise ParseError("The body could not be read.") from error
+            except (
+                UnicodeError
+            ) as error:  # the client names the charset, and Python has stranger ones than text's
+                raise ParseError("The form's text is not in the charset that it names.") from error
+
+
+def refuse_repeated(form: Any) -> None:
+    """A second file of the same field would be lost without a word."""
+    for name, values in form.lists() if isinstance(form, QueryDict) else ():
+        if len(values) > 1:
+            raise Invalid(f"The field {name} stands in the form {len(values)} times.", code="repeated")
 
 
 def limit(request: HttpRequest) -> None:

@@ -5,9 +5,9 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import APIException
-from rest_framework.generics import ListAPIView
+from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -31,8 +31,10 @@ from ragsite.lib import redis_client
 from ragsite.lib.errors import AppError, Unavailable
 from ragsite.lib.middleware import request_id
 
+A_QUESTION = OpenApiExample("A question", {"question": "How do I rotate an API key?"}, request_only=True)
 
-class QueryView(APIView):
+
+class QueryView(GenericAPIView[Query]):
     """Ask a question of the tenant's documents. The answer cites its sources by page and character span.
 
     With `stream` it comes as server-sent events: `source`s, then `token`s (`{"text"}`), then one `done` with the whole
@@ -40,6 +42,7 @@ class QueryView(APIView):
     """
 
     permission_classes = [CanQuery]
+    serializer_class = QueryIn
     content_negotiation_class = replies.AcceptsEvents
 
     def digest(self, request: Request) -> tuple[str, str]:
@@ -54,6 +57,7 @@ class QueryView(APIView):
 
     @extend_schema(
         request=QueryIn,
+        examples=[A_QUESTION],
         responses={(200, "application/json"): AnswerOut, (200, replies.EVENTS): OpenApiTypes.STR},
     )
     def post(self, request: Request) -> HttpResponseBase:
@@ -72,12 +76,13 @@ class QueryView(APIView):
         return replies.whole(request, made)
 
 
-class SearchView(APIView):
+class SearchView(GenericAPIView[Query]):
     """Retrieval alone: the passages that an answer would be made from."""
 
     permission_classes = [CanQuery]
+    serializer_class = SearchIn
 
-    @extend_schema(request=SearchIn, responses=SearchOut)
+    @extend_schema(request=SearchIn, examples=[A_QUESTION], responses=SearchOut)
     def post(self, request: Request) -> Response:
         body = SearchIn(data=request.data)
         body.is_valid(raise_exception=True)

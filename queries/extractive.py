@@ -27,11 +27,13 @@ KIND: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A retrieved chunk: `n` counts from 1 and is what a citation names; `score` is the fused score, 0..1."""
+    """A retrieved chunk: `n` counts from 1 and is what a citation names; `score` is the fused score, 0..1;
+    `heading` is the path of headings it stands under, joined by " > "."""
 
     n: int
     text: str
     score: float
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,17 @@ def _candidates(
     total = sum(weights.values()) or 1.0
     shares = [_shared(quote.text, weights) / total for quote in quotes]
     for quote, share, before, after in zip(quotes, shares, [0.0, *shares], [*shares[1:], 0.0], strict=False):
-        if _answers_nothing(quote.text):
+        if _answers_nothing(quote.text) or _is_heading(quote.text, passage.heading):
             continue
         right_kind = asked is not None and asked.search(quote.text) is not None
         beside = max(before, after)
         yield _Candidate(quote, share + NEIGHBOUR * beside + KIND * right_kind + PASSAGE * passage.score)
+
+
+def _is_heading(text: str, path: str) -> bool:
+    """Whether a line is one of the headings that it stands under: a heading answers nothing by itself."""
+    line = " ".join(text.strip(" #*").casefold().split())
+    return any(line == " ".join(label.casefold().split()) for label in path.split(" > "))
 
 
 def _quotes(passage: Passage) -> Iterator[Quote]:

@@ -59,6 +59,9 @@ def pieces(text: str) -> list[str]:
 
 
 def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Generated:
-    passages = [extractive.Passage(number, hit.text, hit.score) for number, hit in enumerate(hits, start=1)]
+    passages = [
+        extractive.Passage(number, hit.text, hit.score, hit.heading)
+        for number, hit in enumerate(hits, start=1)
+    ]
     text = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

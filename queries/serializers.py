@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from documents.intake import check_metadata
@@ -14,6 +15,11 @@ MAX_QUESTION = 4_000
 MAX_DOCUMENTS = 1_000
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {}, "nullable": True})
+class MetadataField(serializers.JSONField):
+    pass
+
+
 class SearchIn(StrictSerializer):
     question = StrictText(max_length=MAX_QUESTION)
     top_k = StrictInteger(min_value=1, max_value=50, required=False, allow_null=True)
@@ -21,7 +27,7 @@ class SearchIn(StrictSerializer):
     document_ids = serializers.ListField(
         child=serializers.UUIDField(), max_length=MAX_DOCUMENTS, required=False, allow_null=True
     )
-    metadata = serializers.JSONField(
+    metadata = MetadataField(
         required=False, allow_null=True, help_text="Found in documents whose metadata contain this object."
     )
 

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from ragsite import health
@@ -12,6 +13,7 @@ handler404 = "ragsite.lib.api.not_found"
 handler500 = "ragsite.lib.api.server_error"
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs"), name="start"),
     path("health", health.alive, name="health"),
     path("ready", health.ready, name="ready"),
     path("status", health.StatusView.as_view(), name="status"),

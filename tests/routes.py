@@ -11,7 +11,7 @@ def routes() -> dict[str, Any]:
     return {
         route: view
         for route, view in _walk(get_resolver(), "/")
-        if not route.startswith(("/admin/", "/static/", "/api/session/"))
+        if route != "/" and not route.startswith(("/admin/", "/static/", "/api/session/"))
     }
 
 

@@ -15,6 +15,7 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
@@ -137,6 +138,11 @@ def as_app_error(error: Exception) -> errors.AppError | None:
             return errors.Unauthenticated("No valid credentials were given.")
         case exceptions.ValidationError():
             return errors.Invalid("Some fields are wrong.", fields=tuple(_fields(error.detail, "")))
+        case OperationalError() | InterfaceError():
+            logger.error("Postgres could not be asked", exc_info=error)
+            return errors.Unavailable(
+                "The database cannot be reached.", code="database", headers={"Retry-After": "5"}
+            )
     return _unreadable(error)
 
 

@@ -11,6 +11,7 @@ from ragsite.lib import redis_client
 from ragsite.lib.embeddings import EmbeddingModel, Vectors, embed
 
 SECONDS = 86_400
+_UNIT_TOLERANCE = 0.01
 
 
 def embed_cached(model: EmbeddingModel, texts: Sequence[str], *, space: object) -> Vectors:
@@ -36,12 +37,18 @@ def _fetched(texts: Sequence[str], dimensions: int, *, space: object) -> dict[st
         return {}
     keys = [key_of(text, space=space) for text in texts]
     values: Any = redis_client.attempted(lambda redis: redis.mget(keys)) or [None] * len(keys)
-    # A value of another length is no vector of this space: it counts as a miss, and is written over.
-    return {
-        text: np.frombuffer(value, dtype="<f4")
-        for text, value in zip(texts, values, strict=True)
-        if value is not None and len(value) == 4 * dimensions
-    }
+    read = {text: _read(value, dimensions) for text, value in zip(texts, values, strict=True)}
+    return {text: vector for text, vector in read.items() if vector is not None}
+
+
+def _read(value: bytes | None, dimensions: int) -> Vectors | None:
+    """What is no vector of this space counts as a miss, and is written over."""
+    if value is None or len(value) != 4 * dimensions:
+        return None
+    vector = np.frombuffer(value, dtype="<f4")
+    with np.errstate(all="ignore"):  # numbers that overflow are what is looked for
+        length = float(vector @ vector)
+    return vector if abs(length - 1) < _UNIT_TOLERANCE else None  # which also refuses nan
 
 
 def _store(vectors: Mapping[str, Vectors], *, space: object) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+_OF_THE_PAGE = "csrfmiddlewaretoken"  # every form of the browsable API sends it
+
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt option is an error and not silently ignored."""
@@ -13,7 +15,7 @@ class StrictSerializer(serializers.Serializer[Any]):
             unknown = {
                 name: [serializers.ErrorDetail("There is no such field.", code="unknown")]
                 for name in data
-                if name not in self.fields
+                if name not in self.fields and name != _OF_THE_PAGE
             }
             if unknown:
                 raise serializers.ValidationError(unknown)

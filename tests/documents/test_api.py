@@ -304,3 +304,22 @@ def test_a_list_of_many_documents_takes_as_many_queries_as_one(
     client = ours.business_client
     with django_assert_max_num_queries(4):
         assert len(json.loads(client.get(URL).content)["results"]) == 20
+
+
+@pytest.mark.django_db
+def test_a_second_file_in_one_form_is_refused_and_not_lost(ours: Party) -> None:
+    files = [SimpleUploadedFile("a.txt", b"One."), SimpleUploadedFile("b.txt", b"Two.")]
+    response = ours.client.post("/api/documents", {"file": files})
+    assert (response.status_code, response.json()["code"]) == (400, "repeated")
+
+
+@pytest.mark.django_db
+def test_a_form_in_a_strange_charset_is_malformed(ours: Party) -> None:
+    body = (
+        b'--XX\r\nContent-Disposition: form-data; name="collection"\r\n\r\nab\r\n'
+        b'--XX\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nOne.\r\n--XX--\r\n'
+    )
+    response = ours.client.post(
+        "/api/documents", body, content_type="multipart/form-data; boundary=XX; charset=idna"
+    )
+    assert (response.status_code, response.json()["code"]) == (400, "malformed")

@@ -79,3 +79,12 @@ def test_without_redis_vectors_are_just_made(model_server: ModelServer) -> None:
 def test_no_text_asks_nobody(model_server: ModelServer) -> None:
     assert embed_cached(make_model(model_server), [], space="test-8").shape == (0, DIMENSIONS)
     assert model_server.calls == 0
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, 0.0, 1e30])
+def test_what_is_no_unit_vector_reads_as_a_miss(
+    model_server: ModelServer, redis: Redis, poison: float
+) -> None:
+    redis.set(key_of("a", space="test-1"), np.full(DIMENSIONS, poison, dtype="<f4").tobytes())
+    vector = embed_cached(make_model(model_server), ["a"], space="test-1")[0]
+    assert abs(float(vector @ vector) - 1) < 0.01

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
@@ -23,7 +24,10 @@ class Command(BaseCommand):
         parser.add_argument("--top-k", type=int, help="How many sources.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        try:
+            tenant = Tenant.objects.filter(slug=options["tenant"]).first()
+        except OperationalError as error:
+            raise CommandError("Postgres cannot be reached. Start the site with `make up`.") from error
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         asked = {name: options[name] for name in ("question", "top_k", "collection")}
