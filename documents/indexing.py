@@ -192,6 +192,13 @@ def drifted(statistics: CorpusStatistics) -> bool:
     return abs(statistics.length / statistics.chunks / statistics.average_length - 1) > TOLERANCE
 
 
+def settle(tenant_id: UUID) -> None:
+    """Reweighs a small corpus at once: its first documents are far from its average, and it is the work of a moment."""
+    statistics = CorpusStatistics.objects.for_tenant(tenant_id).first()
+    if statistics is not None and statistics.chunks <= _BATCH and drifted(statistics):
+        reweigh(tenant_id)
+
+
 def reweigh(tenant_id: UUID) -> None:
     """Makes a tenant's BM25 weights anew with today's average length of a chunk.
 

@@ -130,6 +130,7 @@ def _store(
             title=_title(document, parsed),
         )
         indexing.replace(document, text=parsed.text, passages=passages, vectors=vectors, space=space)
+    indexing.settle(document.tenant_id)
 
 
 def _title(document: Document, parsed: ParsedDocument) -> str:

@@ -198,3 +198,13 @@ def test_a_big_document_is_loaded_in_time(tenant: Tenant, monkeypatch: pytest.Mo
     document = processed(tenant, LONG * 3)
     assert document.status == "ready"
     assert document.chunks > 900
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_small_corpus_is_weighed_by_its_average_at_once(tenant: Tenant) -> None:
+    processed(tenant, "Two words.")
+    processed(
+        tenant, "A much longer text about barley, frost, rain, harvests, fields and their farmers. " * 8
+    )
+    statistics = CorpusStatistics.objects.for_tenant(tenant).get()
+    assert not indexing.drifted(statistics)
