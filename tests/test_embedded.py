@@ -6,8 +6,10 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,13 @@ from redis import Redis
 from ragsite import embedded, processes
 
 Start = Callable[[embedded.Server], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Not below pytest's own folder, which another run of pytest may close to other accounts: Postgres has one."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -39,7 +48,11 @@ def family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
 
 
 def listens_on_tcp(process: "subprocess.Popen[bytes]") -> bool:
-    return any(member.net_connections("inet") for member in family(process))
+    found = False
+    for member in family(process):
+        with suppress(psutil.NoSuchProcess):  # Postgres has children that come and go
+            found |= bool(member.net_connections("inet"))
+    return found
 
 
 def test_postgres_gives_a_plain_role_a_database_with_vectors_and_unicode(
