@@ -13,21 +13,10 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import standing
 from apikeys import admission, keys
-from apikeys.admission import Admission, Lookup
+from apikeys.admission import Lookup
 from ragsite.lib import redis_client
+from tests.apikeys.admitting import HERE, admit, refused
 from tests.makers import Party, make_key
-
-HERE = Lookup()
-
-
-def admit(raw: str, lookup: Lookup = HERE) -> Admission:
-    found = admission.admit(keys.digest(raw), lookup)
-    assert found is not None
-    return found
-
-
-def refused(raw: str) -> bool:
-    return admission.admit(keys.digest(raw), HERE) is None
 
 
 def put_back(key: Any, seconds: float) -> None:

@@ -6,24 +6,13 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apikeys import admission, keys
-from apikeys.admission import Admission, Lookup
+from apikeys import admission
+from apikeys.admission import Lookup
 from ragsite.lib import redis_client
+from tests.apikeys.admitting import admit
 from tests.makers import Party, make_key
 from tests.outages import redis_refused
 from tests.problems import problem
-
-HERE = Lookup()
-
-
-def admit(raw: str, lookup: Lookup = HERE) -> Admission:
-    found = admission.admit(keys.digest(raw), lookup)
-    assert found is not None
-    return found
-
-
-def refused(raw: str) -> bool:
-    return admission.admit(keys.digest(raw), HERE) is None
 
 
 @pytest.mark.parametrize(

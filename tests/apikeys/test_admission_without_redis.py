@@ -9,23 +9,11 @@ import pytest
 from django.test import Client
 
 from apikeys import admission, keys
-from apikeys.admission import Admission, Lookup
 from ragsite.lib import redis_client
+from tests.apikeys.admitting import admit, refused
 from tests.makers import Party, make_key
 from tests.outages import redis_of_its_own, redis_refused
 from tests.problems import problem
-
-HERE = Lookup()
-
-
-def admit(raw: str, lookup: Lookup = HERE) -> Admission:
-    found = admission.admit(keys.digest(raw), lookup)
-    assert found is not None
-    return found
-
-
-def refused(raw: str) -> bool:
-    return admission.admit(keys.digest(raw), HERE) is None
 
 
 @pytest.fixture(autouse=True)
