@@ -76,6 +76,7 @@ class User(AbstractUser):
 
     class Meta(AbstractUser.Meta):
         constraints = [
+            models.UniqueConstraint(name="user_of_tenant", fields=["tenant", "id"]),  # what rows may point at
             models.CheckConstraint(
                 name="user_staff_have_no_tenant",
                 condition=Q(is_staff=False) | Q(tenant=None),

@@ -1,4 +1,7 @@
-"""Every query on rows that a tenant owns starts from that tenant."""
+"""Every query on rows that a tenant owns starts from that tenant.
+
+The wall behind this one, for the query that forgets to, is `ragsite.lib.row_security`.
+"""
 
 from typing import TYPE_CHECKING, Self, TypeVar
 from uuid import UUID
@@ -32,7 +35,11 @@ class TenantQuerySet(models.QuerySet[Row]):
 
 
 class TenantOwned(models.Model):
-    """A row that belongs to one tenant, and goes when the tenant goes."""
+    """A row that belongs to one tenant, and goes when the tenant goes.
+
+    Where it points at another such row, the foreign key has `db_constraint=False` and a migration adds one over tenant
+    and id (`row_security.foreign_key`), which Django cannot say: by the id alone it could point at another tenant's.
+    """
 
     # No index of its own: every table has one that begins with the tenant and serves a query besides.
     tenant = models.ForeignKey("accounts.Tenant", on_delete=models.CASCADE, db_index=False)

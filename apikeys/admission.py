@@ -17,7 +17,7 @@ from redis import Redis
 
 from apikeys.callers import Caller
 from apikeys.models import APIKey, KeyCollection
-from ragsite.lib import redis_client
+from ragsite.lib import redis_client, row_security
 from ragsite.lib.addresses import bits, network_bits
 from ragsite.lib.ratelimit import LocalBuckets
 
@@ -190,11 +190,12 @@ def _record(key_hash: str) -> dict[str, Any] | None:
     A time stands in milliseconds of the Unix epoch, and is left out when there is none: Lua's JSON reads a null
     as something true. A network stands as the bits that every address in it begins with.
     """
-    keys = APIKey.objects.across_tenants().filter(revoked_at=None, tenant__active=True)
-    key = keys.filter(key_hash=key_hash).first()
+    with row_security.across():  # whose the key is, is what is asked
+        keys = APIKey.objects.across_tenants().filter(revoked_at=None, tenant__active=True)
+        key = keys.filter(key_hash=key_hash).first()
     if key is None or not key.is_usable:
         return None
-    collections = sorted(str(row.collection_id) for row in _readable(key)) if key.restricted else None
+    collections = _readable(key) if key.restricted else None
     record = {
         "key": str(key.pk),
         "tenant": str(key.tenant_id),
@@ -211,8 +212,11 @@ def _record(key_hash: str) -> dict[str, Any] | None:
     return record
 
 
-def _readable(key: APIKey) -> Any:
-    return KeyCollection.objects.for_tenant(key.tenant_id).filter(key=key)
+def _readable(key: APIKey) -> list[str]:
+    with row_security.within(key.tenant_id):
+        return sorted(
+            str(row.collection_id) for row in KeyCollection.objects.for_tenant(key.tenant_id).filter(key=key)
+        )
 
 
 # Without Redis -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 from accounts.models import Tenant, User
+from ragsite.lib import row_security
 from ragsite.lib.errors import Forbidden, Unauthenticated
 
 _CALLER = "ragsite.caller"  # in request.META, like the request's id
@@ -48,8 +49,9 @@ class Caller:
 
 
 def attach(request: HttpRequest | Request, caller: Caller) -> None:
-    """From here on the request counts as `caller`'s in the record of use."""
+    """From here on the request counts as `caller`'s in the record of use, and touches rows of its tenant alone."""
     request.META[_CALLER] = caller
+    row_security.enter(caller.tenant_id)
 
 
 def attached(request: HttpRequest | Request) -> Caller | None:

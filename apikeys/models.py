@@ -23,7 +23,12 @@ class APIKey(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(
-        "accounts.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="keys"
+        "accounts.User",
+        db_constraint=False,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="keys",
     )
     name = models.CharField(max_length=100)
     key_prefix = models.CharField(
@@ -47,7 +52,13 @@ class APIKey(TenantOwned):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     usage_count = models.PositiveBigIntegerField(default=0, editable=False)
     rotated_from = models.OneToOneField(
-        "self", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="rotated_to"
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="rotated_to",
+        db_constraint=False,
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -55,6 +66,8 @@ class APIKey(TenantOwned):
         ordering = ["-id"]
         verbose_name = "API key"
         constraints = [
+            # What rows may point at; GET /api/keys reads it from its end.
+            models.UniqueConstraint(name="apikey_of_tenant", fields=["tenant", "id"]),
             models.CheckConstraint(
                 name="apikey_rate_is_positive", condition=Q(rate_limit__gt=0, burst__gt=0)
             ),
@@ -62,7 +75,6 @@ class APIKey(TenantOwned):
                 name="apikey_hash_is_sha256", condition=Q(key_hash__regex="^[0-9a-f]{64}$")
             ),
         ]
-        indexes = [models.Index(name="apikey_list", fields=["tenant", "-id"])]  # GET /api/keys
 
     def __str__(self) -> str:
         return f"{self.name} ({self.key_prefix}…)"
@@ -84,8 +96,8 @@ class APIKey(TenantOwned):
 class KeyCollection(TenantOwned):
     """A collection that a restricted key may read."""
 
-    key = models.ForeignKey(APIKey, on_delete=models.CASCADE)
-    collection: Any = models.ForeignKey("documents.Collection", on_delete=models.CASCADE)
+    key = models.ForeignKey(APIKey, db_constraint=False, on_delete=models.CASCADE)
+    collection: Any = models.ForeignKey("documents.Collection", db_constraint=False, on_delete=models.CASCADE)
 
     class Meta:
         constraints = [

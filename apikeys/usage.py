@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from apikeys.admission import STREAM
 from apikeys.callers import Caller
-from ragsite.lib import redis_client
+from ragsite.lib import redis_client, row_security
 from ragsite.lib.identifiers import made_at
 from ragsite.lib.middleware import elapsed_ms, request_id
 
@@ -187,10 +187,10 @@ def write(entries: Iterable[Entry]) -> None:
     rows = [
         entry.row() for entry in sorted(entries, key=lambda entry: entry.id)
     ]  # two writers cannot deadlock
-    with connection.cursor() as cursor:
+    with row_security.across(), connection.cursor() as cursor:  # a batch holds many tenants' records
         cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)] or [[]] * len(COLUMNS))
         written = cursor.fetchall()
-    _count(written)
+        _count(written)
 
 
 def _count(written: Iterable[tuple[UUID | None, Any]]) -> None:

@@ -17,6 +17,7 @@ from documents import chunking, indexing, parsing, spaces, states
 from documents.indexing import Passage
 from documents.models import Document, EmbeddingSpace
 from documents.structure import Limits, ParsedDocument
+from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import AppError
 
@@ -154,7 +155,8 @@ def _heartbeat(document: Document) -> Iterator[None]:
 def _beat(document: Document, over: Event) -> None:
     while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
         try:
-            states.extend_lease(document)
+            with row_security.within(document.tenant_id):  # a thread begins with nobody's rows
+                states.extend_lease(document)
         except states.Superseded:
             return  # the work's own next write meets the same, and stops
         except DatabaseError as error:  # a blip; the lease outlives a few lost beats

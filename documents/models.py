@@ -23,7 +23,10 @@ class Collection(TenantOwned):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(name="collection_name_once_a_tenant", fields=["tenant", "name"])
+            models.UniqueConstraint(
+                name="collection_of_tenant", fields=["tenant", "id"]
+            ),  # what rows may point at
+            models.UniqueConstraint(name="collection_name_once_a_tenant", fields=["tenant", "name"]),
         ]
 
     def __str__(self) -> str:
@@ -46,7 +49,9 @@ class Document(TenantOwned):
         STORING = "storing"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    collection = models.ForeignKey(Collection, on_delete=models.RESTRICT, related_name="documents")
+    collection = models.ForeignKey(
+        Collection, db_constraint=False, on_delete=models.RESTRICT, related_name="documents"
+    )
     title = models.CharField(max_length=300)
     filename = models.CharField(max_length=255)
     media_type = models.CharField(max_length=100)
@@ -54,7 +59,9 @@ class Document(TenantOwned):
     sha256 = models.CharField(max_length=64)
     file = models.FileField(max_length=200, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
-    uploaded_by = models.ForeignKey("accounts.User", on_delete=models.SET_NULL, null=True, blank=True)
+    uploaded_by = models.ForeignKey(
+        "accounts.User", db_constraint=False, on_delete=models.SET_NULL, null=True, blank=True
+    )
 
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     stage = models.CharField(max_length=10, choices=Stage, blank=True)
@@ -76,6 +83,8 @@ class Document(TenantOwned):
     class Meta:
         ordering = ["-id"]
         constraints = [
+            # What rows may point at; GET /api/documents reads it from its end.
+            models.UniqueConstraint(name="document_of_tenant", fields=["tenant", "id"]),
             models.UniqueConstraint(
                 name="document_once_a_collection", fields=["tenant", "collection", "sha256"]
             ),
@@ -90,7 +99,6 @@ class Document(TenantOwned):
             ),
         ]
         indexes = [
-            models.Index(name="document_list", fields=["tenant", "-id"]),  # GET /api/documents
             models.Index(  # the sweeper
                 name="document_unfinished",
                 fields=["hinted_at"],
@@ -106,7 +114,11 @@ class DocumentText(TenantOwned):
     """A document's text as decoded, in which the spans of chunks and sources count. Apart, since it is large."""
 
     document = models.OneToOneField(
-        Document, on_delete=models.CASCADE, primary_key=True, related_name="decoded"
+        Document,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="decoded",
+        db_constraint=False,
     )
     text = models.TextField()
 
@@ -119,7 +131,9 @@ class Chunk(TenantOwned):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="+", db_index=False)
+    document = models.ForeignKey(
+        Document, db_constraint=False, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     ordinal = models.PositiveIntegerField()
     text = models.TextField()
     heading = models.TextField(blank=True)
@@ -133,14 +147,14 @@ class Chunk(TenantOwned):
 
     class Meta:
         constraints = [
+            # What rows may point at, and BM25 over a small corpus.
+            models.UniqueConstraint(name="chunk_of_tenant", fields=["tenant", "id"]),
             models.UniqueConstraint(name="chunk_once", fields=["document", "ordinal"]),
             models.CheckConstraint(name="chunk_span_is_not_empty", condition=Q(start__lt=F("end"))),
         ]
         indexes = [
-            models.Index(name="chunk_of_tenant", fields=["tenant"]),  # BM25 over a small corpus
-            GinIndex(
-                name="chunk_terms", fields=["terms"], opclasses=["array_ops"]
-            ),  # its candidates in a large one
+            # BM25's candidates in a large one.
+            GinIndex(name="chunk_terms", fields=["terms"], opclasses=["array_ops"]),
         ]
 
     def __str__(self) -> str:
@@ -207,7 +221,9 @@ class ChunkVector(TenantOwned):
     """A chunk's embedding in a space: unit length, half precision, as many dimensions as the space has."""
 
     pk = models.CompositePrimaryKey("chunk_id", "space_id")
-    chunk = models.ForeignKey(Chunk, on_delete=models.CASCADE, related_name="+", db_index=False)
+    chunk = models.ForeignKey(
+        Chunk, db_constraint=False, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.PROTECT, related_name="+", db_index=False)
     vector: Any = HalfVectorField()
 

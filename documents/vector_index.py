@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from django.conf import settings
-from django.db import connection
+from django.db import connections
 
 from documents.models import ChunkVector, EmbeddingSpace
+from ragsite.lib import row_security
 
 # pgvector's defaults: on 100,000 vectors of 384 dimensions recall@10 was 0.994 at ef_search 100.
 _M: Final = 16
@@ -28,7 +29,10 @@ def tend(space: EmbeddingSpace) -> bool:
     """
     if space.dimensions > MAX_DIMENSIONS or _is_valid(space) or not _is_large(space):
         return False
-    with _building() as mine:
+    with (
+        row_security.nobody(),
+        _building() as mine,
+    ):  # an index is of no tenant, and is built by a statement alone
         if not mine or _is_valid(space):
             return False
         _build(space)
@@ -40,7 +44,7 @@ def name(space: EmbeddingSpace) -> str:
 
 
 def _build(space: EmbeddingSpace) -> None:
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         # What an interrupted build left is kept up by every load and serves no search.
         cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name(space)}")
         cursor.execute(
@@ -52,7 +56,7 @@ def _build(space: EmbeddingSpace) -> None:
 
 
 def _is_valid(space: EmbeddingSpace) -> bool:
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name(space)])
         row = cursor.fetchone()
     return bool(row and row[0])
@@ -61,13 +65,14 @@ def _is_valid(space: EmbeddingSpace) -> bool:
 def _is_large(space: EmbeddingSpace) -> bool:
     # Not a count: one of millions would take seconds, every minute.
     vectors = ChunkVector.objects.across_tenants().filter(space=space).order_by()
-    return vectors[settings.EXACT_SEARCH_MAX_CHUNKS : settings.EXACT_SEARCH_MAX_CHUNKS + 1].exists()
+    with row_security.across():
+        return vectors[settings.EXACT_SEARCH_MAX_CHUNKS : settings.EXACT_SEARCH_MAX_CHUNKS + 1].exists()
 
 
 @contextmanager
 def _building() -> Iterator[bool]:
     """The right to build, for one worker at a time, with the time and memory that building takes."""
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
         mine = bool(cursor.fetchone()[0])
         try:
@@ -78,6 +83,5 @@ def _building() -> Iterator[bool]:
             yield mine
         finally:
             if mine:
-                # The pool hands this connection on.
                 cursor.execute("RESET statement_timeout; RESET lock_timeout; RESET maintenance_work_mem")
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])

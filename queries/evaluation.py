@@ -20,6 +20,7 @@ from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
 from queries import generation, metrics
 from queries.corpora import Corpus, Question
+from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid
 
 TOP_K = 5
@@ -59,7 +60,8 @@ def load(tenant: Tenant, corpus: Corpus, *, progress: Callable[[], None]) -> Non
     def ingest(entry: tuple[str, str]) -> None:
         name, text = entry
         try:
-            _ingest(tenant, name, text)
+            with row_security.within(tenant.pk):  # a thread of its own
+                _ingest(tenant, name, text)
         finally:
             connection.close()
             progress()

@@ -84,16 +84,18 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 _COPY = """
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
     prompt_tokens, completion_tokens, cost_usd, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
-SELECT hit.id, %(tenant)s, %(key)s, %(user)s, %(question)s, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
+SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
     coalesce(made.sources, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''),
-    0, 0, 0, '{}', %(ms)s, true, coalesce(made.status, 'answered'), '', %(created)s
-FROM (SELECT %(id)s::uuid AS id) AS hit
-LEFT JOIN queries_query AS made ON made.id = %(answer)s AND made.tenant_id = %(tenant)s
+    0, 0, 0, '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
+FROM unnest(%(id)s::uuid[], %(tenant)s::uuid[], %(key)s::uuid[], %(user)s::uuid[], %(question)s::text[], %(answer)s::uuid[],
+    %(ms)s::float8[], %(created)s::timestamptz[]) AS hit (id, tenant, key, "user", question, answer, ms, created)
+LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant
 ON CONFLICT (id) DO NOTHING
 """
 
 
 def save_hits(hits: Sequence[Mapping[str, Any]]) -> None:
     """Rows for questions that were answered from the cache; see `queries.recording` for the fields."""
+    columns = ("id", "tenant", "key", "user", "question", "answer", "ms", "created")
     with connection.cursor() as cursor:
-        cursor.executemany(_COPY, hits)
+        cursor.execute(_COPY, {column: [hit[column] for hit in hits] for column in columns})

@@ -52,10 +52,9 @@ class Query(TenantOwned):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "queries"
+        # What feedback may point at; a business user's GET /api/history reads it from its end.
+        constraints = [models.UniqueConstraint(name="query_of_tenant", fields=["tenant", "id"])]
         indexes = [
-            models.Index(
-                name="query_of_tenant", fields=["tenant", "-id"]
-            ),  # a business user's GET /api/history
             models.Index(name="query_of_key", fields=["key", "-id"]),  # a key's
             models.Index(name="query_of_user", fields=["user", "-id"]),  # a user's
         ]
@@ -73,7 +72,10 @@ class Feedback(TenantOwned):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     query = models.OneToOneField(
-        Query, on_delete=models.DO_NOTHING, db_constraint=False, related_name="feedback"
+        Query,
+        on_delete=models.DO_NOTHING,
+        related_name="feedback",
+        db_constraint=False,
     )
     rating = models.CharField(max_length=4, choices=Rating)
     comment = models.TextField(blank=True)

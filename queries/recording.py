@@ -21,6 +21,7 @@ from apikeys import usage
 from apikeys.admission import STREAM
 from apikeys.usage import Entry
 from queries import history
+from ragsite.lib import row_security
 from ragsite.lib.identifiers import made_at
 
 GROUP = "recorders"
@@ -132,5 +133,6 @@ def _write(records: Sequence[Record]) -> None:
 
 @transaction.atomic
 def _write_batch(records: Sequence[Record]) -> None:
-    usage.write(entry for entry, _ in records)
-    history.save_hits([hit for _, hit in records if hit is not None])
+    with row_security.across():
+        usage.write(entry for entry, _ in records)
+        history.save_hits([hit for _, hit in records if hit is not None])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from queries import answering, generation
 from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.lookup import Place
+from ragsite.lib import row_security
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
@@ -94,9 +96,21 @@ class Events:
         self._events = self._made(next(self._parts))
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._events
+        return self
+
+    def __next__(self) -> bytes:
+        with self._within():
+            return next(self._events)
+
+    def _within(self) -> AbstractContextManager[None]:
+        """Whoever sends events has left the request's middleware, which ended what its statements may touch."""
+        return row_security.within(callers.of(self._request).tenant_id)
 
     def close(self) -> None:
+        with self._within():
+            self._close()
+
+    def _close(self) -> None:
         self._events.close()
         self._parts.close()
         if not self._recorded:

@@ -76,9 +76,40 @@ def token_rate_is_a_rate(**_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.database)
+def walls_hold(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Runs as `servers_are_recent` does. Row-level security holds nobody who may bypass it."""
+    if not databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        bypasses = cursor.fetchone()[0]
+    return role_messages(bypasses=bypasses, owns=not settings.DATABASE_OWNER_URL)
+
+
+def role_messages(*, bypasses: bool, owns: bool) -> list[CheckMessage]:
+    if bypasses:
+        return [
+            Error(
+                "DATABASE_URL's role is a superuser, or has BYPASSRLS: row-level security does not hold it.",
+                hint="Connect as a plain role; docs/deployment.md makes one.",
+                id="ragsite.E005",
+            )
+        ]
+    if owns:
+        return [
+            Warning(
+                "DATABASE_URL's role owns the tables, and could take down the walls between tenants.",
+                hint="Set DATABASE_OWNER_URL for migrations and workers, and connect as a role that owns nothing.",
+                id="ragsite.W004",
+            )
+        ]
+    return []
+
+
+@register(Tags.database)
 def servers_are_recent(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Runs where a database may be asked: with `migrate`, and with `check --database default`."""
-    if "default" not in (databases or ()):
+    if not databases:
         return []
     with connections["default"].cursor() as cursor:
         cursor.execute(

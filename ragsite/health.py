@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from documents import spaces
 from documents.models import Document
 from ragsite.celery import app
-from ragsite.lib import embeddings, redis_client
+from ragsite.lib import embeddings, redis_client, row_security
 from ragsite.lib.errors import AppError
 from ragsite.lib.redis_client import DOWN
 
@@ -42,7 +42,6 @@ class StatusView(APIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        unfinished = Document.objects.across_tenants().exclude(status__in=["ready", "failed"])
         return Response(
             {
                 "postgres": _works(_postgres),
@@ -50,9 +49,14 @@ class StatusView(APIView):
                 "model": _works(_model),
                 "space": str(spaces.active()),
                 "workers": _workers() if _works(_redis) else [],
-                "documents_unfinished": unfinished.count(),
+                "documents_unfinished": _unfinished(),
             }
         )
+
+
+def _unfinished() -> int:
+    with row_security.across():
+        return Document.objects.across_tenants().exclude(status__in=["ready", "failed"]).count()
 
 
 def _workers() -> list[str]:

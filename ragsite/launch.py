@@ -11,6 +11,7 @@ from pathlib import Path
 from django.core.management import execute_from_command_line
 
 from ragsite import embedded
+from ragsite.lib import row_security
 
 _HOSTS = "localhost,127.0.0.1,[::1]"
 
@@ -25,7 +26,8 @@ def main() -> None:
                 os.environ.setdefault(name, made[name])
         os.environ.setdefault("ALLOWED_HOSTS", _HOSTS)
         os.environ.setdefault("HTTPS", "false")
-    execute_from_command_line(["manage.py", "up", *sys.argv[1:]])
+    with row_security.across():  # it makes the demo tenant
+        execute_from_command_line(["manage.py", "up", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -6,17 +6,13 @@ made at random, all under DATA_DIR. With one, nothing secret has a default.
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ragsite import embedded, log
-from ragsite.lib import environment
+from ragsite.lib import environment, postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(environment.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
@@ -24,6 +20,7 @@ DATA_DIR = Path(environment.text("DATA_DIR", str(BASE_DIR / ".data"))).resolve()
 # Where things are --------------------------------------------------------------------------------------------
 
 DATABASE_URL = environment.secret("DATABASE_URL")
+DATABASE_OWNER_URL = environment.secret("DATABASE_OWNER_URL")
 REDIS_URL = environment.secret("REDIS_URL")
 EMBEDDED = not DATABASE_URL
 _made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
@@ -32,30 +29,20 @@ DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", 10, minimum=1)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
 REDIS_TIMEOUT_MS = environment.integer("REDIS_TIMEOUT_MS", 100, minimum=1)
 
+if EMBEDDED:
+    DATABASE_URL = embedded.database_url(DATA_DIR)
+    DATABASE_OWNER_URL = embedded.database_url(DATA_DIR, role=embedded.OWNER)
 
-def _database(url: str) -> dict[str, Any]:
-    """Django's form of a libpq URL; what Django has no name for goes to libpq as it is."""
-    try:
-        parts = conninfo_to_dict(url)
-    except ProgrammingError as error:
-        raise ImproperlyConfigured("DATABASE_URL is not a postgresql:// URL") from error
-    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
-    known = {django: str(parts.pop(libpq, "")) for django, libpq in names.items()}
-    guards = (
-        f"-c statement_timeout={DATABASE_STATEMENT_TIMEOUT_MS}"
-        " -c idle_in_transaction_session_timeout=60000 -c lock_timeout=20000"
-    )
-    pool = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
-    options = {"connect_timeout": 5, **parts, "options": guards, "pool": pool}
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        **known,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options,
-    }
-
-
-DATABASES = {"default": _database(DATABASE_URL or embedded.database_url(DATA_DIR))}
+# `owner` makes and changes tables (migrations, partitions, indexes). The role that serves owns none of them, so that it
+# cannot take down the walls between tenants (ragsite/lib/row_security.py).
+DATABASES = {
+    "default": postgres.database(
+        DATABASE_URL, statement_timeout_ms=DATABASE_STATEMENT_TIMEOUT_MS, pool_size=DATABASE_POOL_SIZE
+    ),
+    "owner": postgres.database(
+        DATABASE_OWNER_URL or DATABASE_URL, statement_timeout_ms=DATABASE_STATEMENT_TIMEOUT_MS
+    ),
+}
 REDIS_URL = REDIS_URL or embedded.redis_url(DATA_DIR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -109,6 +96,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.authentication.PasswordAndSession"]
 LOGIN_URL = "/api/session/login/"
 LOGIN_REDIRECT_URL = "/api/docs"
 AUTH_PASSWORD_VALIDATORS = [
@@ -143,6 +131,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "ragsite.lib.middleware.RequestID",
+    "accounts.middleware.RowSecurity",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -206,7 +195,7 @@ LOGGING = log.configuration(level=LOG_LEVEL, form=LOG_FORMAT)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "apikeys.authentication.APIKeyAuthentication",
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "accounts.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [

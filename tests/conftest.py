@@ -1,13 +1,17 @@
 """Fixtures: two tenants with people and keys, clients for each, and an empty Redis for every test."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant
-from ragsite.lib import local_model, redis_client
+from ragsite.lib import local_model, redis_client, row_security
 from ragsite.lib.local_model import Precision
 from tests.makers import Party, make_party
 
@@ -15,6 +19,39 @@ from tests.makers import Party, make_party
 @pytest.fixture(scope="session", autouse=True)
 def local_model_is_prepared() -> None:
     local_model.prepare(settings.DATA_DIR / "models", precision=Precision(settings.EMBEDDING_PRECISION))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest, django_test_environment: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """The test database is made by the role that owns its tables, and used by the one that serves."""
+    serving = {name: connections["default"].settings_dict[name] for name in ("USER", "PASSWORD")}
+    owning = {name: connections["owner"].settings_dict[name] for name in ("USER", "PASSWORD")}
+    with django_db_blocker.unblock():
+        _become(owning)
+        made = setup_databases(verbosity=0, interactive=False)
+        with connections["owner"].cursor() as cursor:  # to empty them after a test that commits
+            cursor.execute(f'GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO "{serving["USER"]}"')
+        _become(serving)
+        yield
+        connections["owner"].close()
+        _become(owning)
+        teardown_databases(made, verbosity=0)
+
+
+def _become(role: dict[str, str]) -> None:
+    connection: Any = connections["default"]
+    connection.close()
+    connection.close_pool()
+    connection.settings_dict.update(role)
+
+
+@pytest.fixture(autouse=True)
+def as_operator() -> Iterator[None]:
+    """What a test itself asks of the database crosses tenants; a request that it makes does not."""
+    with row_security.across():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """A pytest plugin: Postgres and Redis of the tests' own, in a temporary directory, before Django settings load.
 
-TEST_DATABASE_URL and TEST_REDIS_URL point the tests at servers instead. A `make up` in the same checkout is left
+TEST_DATABASE_URL (and TEST_DATABASE_OWNER_URL) and TEST_REDIS_URL point the tests at servers instead. A `make up` in the same checkout is left
 alone, and nothing runs on however pytest ends: the servers die with it.
 """
 
@@ -30,13 +30,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     _sweep()
     data_dir = _own_directory()
     os.environ["DATA_DIR"] = str(data_dir)
-    os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or _start(
-        embedded.Postgres(data_dir, durable=False), embedded.database_url
-    )
+    os.environ |= _databases(data_dir)
     os.environ["REDIS_URL"] = os.environ.get("TEST_REDIS_URL") or _start(
         embedded.Redis(data_dir, durable=False), embedded.redis_url
     )
-    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ENCRYPTION_KEY"):
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "ENCRYPTION_KEY"):
         os.environ.pop(f"{name}_FILE", None)  # it would go before the variable
     # With a DATABASE_URL no secret has a default, and the tests speak plain HTTP to a host of their own.
     os.environ["SECRET_KEY"] = secrets.token_urlsafe(50)
@@ -44,6 +42,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     os.environ["ALLOWED_HOSTS"] = "localhost,127.0.0.1,[::1],testserver"
     os.environ["HTTPS"] = "false"
     return (yield)
+
+
+def _databases(data_dir: Path) -> dict[str, str]:
+    """Where the tests' database is: for the role that serves, and for the one that owns the tables."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        return {"DATABASE_URL": given, "DATABASE_OWNER_URL": os.environ.get("TEST_DATABASE_OWNER_URL", given)}
+    served = _start(embedded.Postgres(data_dir, durable=False), embedded.database_url)
+    return {
+        "DATABASE_URL": served,
+        "DATABASE_OWNER_URL": embedded.database_url(data_dir, role=embedded.OWNER),
+    }
 
 
 def _start(server: embedded.Server, url: Callable[[Path], str]) -> str:

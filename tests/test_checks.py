@@ -61,3 +61,11 @@ def test_servers_are_asked_where_a_database_may_be() -> None:
         for message in checks.servers_are_recent(databases=["default"])
     )
     assert checks.servers_are_recent(databases=None) == []
+
+
+@pytest.mark.parametrize(
+    ("bypasses", "owns", "ids"),
+    [(True, True, ["ragsite.E005"]), (False, True, ["ragsite.W004"]), (False, False, [])],
+)
+def test_a_role_that_walls_do_not_hold_is_told_of(bypasses: bool, owns: bool, ids: list[str]) -> None:  # noqa: FBT001  a table's columns
+    assert [message.id for message in checks.role_messages(bypasses=bypasses, owns=owns)] == ids

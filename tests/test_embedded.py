@@ -55,20 +55,20 @@ def listens_on_tcp(process: "subprocess.Popen[bytes]") -> bool:
     return found
 
 
-def test_postgres_gives_a_plain_role_a_database_with_vectors_and_unicode(
-    tmp_path: Path, start: Start
-) -> None:
+def test_postgres_gives_plain_roles_a_database_with_vectors_and_unicode(tmp_path: Path, start: Start) -> None:
     process = start(embedded.Postgres(tmp_path, durable=False))
-    with psycopg.connect(embedded.database_url(tmp_path), autocommit=True) as connection:
+    owner = embedded.database_url(tmp_path, role=embedded.OWNER)
+    with psycopg.connect(owner, autocommit=True) as connection:
         assert connection.execute("SELECT '[1,2]'::halfvec <=> '[1,2]'").fetchone() == (0.0,)
         assert connection.execute("SELECT lower('ÄÖ'), current_setting('data_checksums')").fetchone() == (
             "äö",
             "on",
         )
-        role = connection.execute(
-            "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'ragsite'"
+        roles = connection.execute(
+            "SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole, rolcreatedb FROM pg_roles"
+            " WHERE rolname LIKE 'ragsite%' ORDER BY 1"
         )
-        assert role.fetchone() == (False, True, False)
+        assert roles.fetchall() == [("ragsite", False, True), ("ragsite_app", False, False)]
         connection.execute("CREATE DATABASE test_ragsite")
     with psycopg.connect(embedded.database_url(tmp_path, database="test_ragsite")) as connection:
         assert connection.execute("SELECT '[1,2]'::vector").fetchone()
@@ -99,7 +99,7 @@ def test_redis_keeps_what_it_was_told_through_a_kill(tmp_path: Path, start: Star
 
 def test_postgres_keeps_what_it_committed_through_a_kill(tmp_path: Path, start: Start) -> None:
     first = start(embedded.Postgres(tmp_path))
-    with psycopg.connect(embedded.database_url(tmp_path)) as connection:
+    with psycopg.connect(embedded.database_url(tmp_path, role=embedded.OWNER)) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS a")
     first.kill()
     first.wait()

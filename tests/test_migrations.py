@@ -34,7 +34,7 @@ def test_models_and_migrations_agree() -> None:
 
 @pytest.fixture
 def scratch() -> Iterator[str]:
-    here = os.environ["DATABASE_URL"]
+    here = os.environ["DATABASE_OWNER_URL"]
     with psycopg.connect(here, autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {SCRATCH}")
         server.execute(f"CREATE DATABASE {SCRATCH}")
@@ -43,7 +43,11 @@ def scratch() -> Iterator[str]:
 
 
 def test_there_and_back_and_there_again(scratch: str) -> None:
-    environment = os.environ | {"DATABASE_URL": scratch, "DJANGO_SETTINGS_MODULE": "ragsite.settings"}
+    environment = os.environ | {
+        "DATABASE_URL": scratch,
+        "DATABASE_OWNER_URL": scratch,
+        "DJANGO_SETTINGS_MODULE": "ragsite.settings",
+    }
     done = subprocess.run(
         [sys.executable, "-c", THERE_AND_BACK], env=environment, capture_output=True, text=True, check=False, timeout=120
     )  # fmt: skip

@@ -13,7 +13,7 @@ from ragsite.lib import partitions
 
 
 def make_months(apps: Any, schema_editor: Any) -> None:
-    partitions.make_ahead("apikeys_usage")
+    partitions.make_ahead("apikeys_usage", using=schema_editor.connection.alias)
 
 
 class Migration(migrations.Migration):

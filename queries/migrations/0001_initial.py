@@ -12,7 +12,7 @@ from ragsite.lib import partitions
 
 
 def make_months(apps: Any, schema_editor: Any) -> None:
-    partitions.make_ahead("queries_query")
+    partitions.make_ahead("queries_query", using=schema_editor.connection.alias)
 
 
 class Migration(migrations.Migration):

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ragsite import processes
 from ragsite.embedded.own_secrets import secrets
-from ragsite.embedded.places import EmbeddedError, database_url, redis_url, socket_directory
+from ragsite.embedded.places import OWNER, EmbeddedError, database_url, redis_url, socket_directory
 from ragsite.embedded.postgres import Postgres
 from ragsite.embedded.redis import Redis
 
 __all__ = [
+    "OWNER",
     "EmbeddedError",
     "Postgres",
     "Redis",

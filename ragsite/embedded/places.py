@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-ROLE = DATABASE = "ragsite"
+OWNER = DATABASE = "ragsite"
+ROLE = "ragsite_app"  # what the site connects as: it owns nothing
 _SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path less its closing zero
 _LONGEST_SOCKET = "postgres/.s.PGSQL.5432.lock"
 

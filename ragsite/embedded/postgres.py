@@ -17,6 +17,7 @@ import psycopg
 
 from ragsite.embedded.places import (
     DATABASE,
+    OWNER,
     ROLE,
     EmbeddedError,
     database_url,
@@ -76,19 +77,21 @@ class Postgres:
         return False
 
     def provision(self) -> None:
-        """Make the role, the database and the vector extension, where they are missing.
+        """Make the roles, the database, the vector extension and the grants, where they are missing.
 
-        template1 gets the extension too, so that a test database made by the role has it.
+        template1 gets extension and grants too, so that a test database made by the owner has them.
         """
-        with self._as_superuser("template1") as template:
-            _update_extension(template)
         with self._as_superuser("postgres") as server:
-            if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
-                server.execute("CREATE ROLE ragsite LOGIN CREATEDB NOSUPERUSER")
+            for role, options in ((OWNER, "CREATEDB"), (ROLE, "NOCREATEDB")):
+                if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                    server.execute(f"CREATE ROLE {role} LOGIN NOSUPERUSER {options}")
+        with self._as_superuser("template1") as template:
+            _equip(template)
+        with self._as_superuser("postgres") as server:
             if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-                server.execute("CREATE DATABASE ragsite OWNER ragsite")
+                server.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
         with self._as_superuser(DATABASE) as database:
-            _update_extension(database)
+            _equip(database)
 
     @contextmanager
     def _as_superuser(self, database: str) -> Iterator[psycopg.Connection]:
@@ -154,9 +157,15 @@ def _configuration() -> list[str]:
     return lines
 
 
-def _update_extension(connection: psycopg.Connection) -> None:
+def _equip(connection: psycopg.Connection) -> None:
+    """The extension; and what the owner has made and will make is the other role's to read and write."""
     connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     connection.execute("ALTER EXTENSION vector UPDATE")
+    for rights, things in (("SELECT, INSERT, UPDATE, DELETE", "TABLES"), ("USAGE, SELECT", "SEQUENCES")):
+        connection.execute(f"GRANT {rights} ON ALL {things} IN SCHEMA public TO {ROLE}")
+        connection.execute(
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT {rights} ON {things} TO {ROLE}"
+        )
 
 
 def _binary(name: str) -> str:

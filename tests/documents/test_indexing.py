@@ -11,6 +11,7 @@ from accounts.models import Tenant
 from documents import indexing, search, spaces
 from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, Term
 from documents.search import Scope
+from ragsite.lib import row_security
 from tests.documents.corpora import assert_counts_are_exact, bm25, load, make_loaded, unit_vectors
 from tests.makers import ingest, make_document
 
@@ -65,7 +66,7 @@ def test_loads_and_removals_at_once_end_exact_and_none_is_refused(tenant: Tenant
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8, initializer=row_security.enter_across) as pool:
         list(pool.map(work, range(8)))
     assert_counts_are_exact(tenant)
     assert version(tenant) >= 48
@@ -90,7 +91,7 @@ def test_removing_a_document_while_it_is_made_ready_is_no_deadlock(tenant: Tenan
             finally:
                 connection.close()
 
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(2, initializer=row_security.enter_across) as pool:
             outcomes = [pool.submit(make_ready), pool.submit(remove)]
         errors = [outcome.exception() for outcome in outcomes]
         assert errors[1] is None

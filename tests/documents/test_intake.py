@@ -13,6 +13,7 @@ from pytest_django import Settings
 from accounts.models import Tenant
 from documents import files, indexing, intake, tasks
 from documents.models import Document
+from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid, TooLarge, Unavailable, UnsupportedType
 from tests.makers import ingest, make_document
 
@@ -126,7 +127,7 @@ def test_uploads_of_one_file_at_once_make_one_row_and_one_whole_file(tenant: Ten
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8, initializer=row_security.enter_across) as pool:
         ids = set(pool.map(upload, range(16)))
     assert len(ids) == 1
     assert [path.read_bytes() == content for path in stored(media)] == [True]
@@ -148,7 +149,7 @@ def test_uploading_while_the_last_document_of_the_bytes_is_deleted_never_leaves_
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2, initializer=row_security.enter_across) as pool:
         list(pool.map(run, "ab"))
     assert not Document.objects.for_tenant(tenant).exists()
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, connections
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from pytest_django import Settings
@@ -12,6 +12,7 @@ from accounts.models import Tenant
 from documents import search, spaces, tasks, vector_index
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
 from documents.search import Scope
+from ragsite.lib import row_security
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party, ingest
 
@@ -35,7 +36,7 @@ def collection_ids(tenant: Tenant, *names: str) -> tuple[Any, ...]:
     return tuple(Collection.objects.for_tenant(tenant).filter(name__in=names).values_list("pk", flat=True))
 
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 
 def test_words_and_meaning_both_find(tenant: Tenant, small: dict[str, Document]) -> None:
@@ -114,7 +115,13 @@ def large(ours: Party, theirs: Party, settings: Settings) -> Iterator[EmbeddingS
     with connection.cursor() as cursor:
         cursor.execute("SET enable_sort = off")  # over so few vectors the planner would not need the index
         yield space
-        cursor.execute(f"RESET enable_sort; DROP INDEX {vector_index.name(space)}")
+        cursor.execute("RESET enable_sort")
+    drop(vector_index.name(space))
+
+
+def drop(index: str) -> None:
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(f"DROP INDEX {index}")
 
 
 def dense(scope: Scope, vector: NDArray[np.float32], *, exact: bool) -> list[Any]:
@@ -127,8 +134,10 @@ def plan(scope: Scope, *, exact: bool) -> str:
     lines: list[str] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001  Django's signature
-        if sql.lstrip().startswith("WITH"):
-            execute(f"EXPLAIN {sql}", params, many, context)
+        told, _, statement = sql.partition(";")
+        if statement.lstrip().startswith("WITH"):
+            execute(f"{told}; EXPLAIN {statement}", params, many, context)
+            context["cursor"].nextset()
             lines.extend(row[0] for row in context["cursor"].fetchall())
         return execute(sql, params, many, context)
 
@@ -143,6 +152,16 @@ def test_a_large_corpus_is_searched_by_its_index_and_a_small_one_is_not(
     scope = Scope(ours.tenant.pk)
     assert vector_index.name(large) in plan(scope, exact=False)
     assert vector_index.name(large) not in plan(scope, exact=True)
+
+
+def test_words_of_a_large_corpus_can_be_found_by_their_index(ours: Party, large: EmbeddingSpace) -> None:
+    """As the function runs that looks for them: with the eyes of the tables' owner."""
+    (term,) = search._terms(ours.tenant.pk, "row3")
+    with row_security.within(ours.tenant.pk), connections["owner"].cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")  # it is a small corpus, after all
+        cursor.execute("EXPLAIN SELECT id FROM documents_chunk WHERE terms && %s::int[]", [[term.id]])
+        assert "chunk_terms" in "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
 
 
 def test_the_index_finds_what_an_exact_search_finds(ours: Party, large: EmbeddingSpace) -> None:
@@ -233,13 +252,12 @@ def test_a_space_gets_its_index_once_when_it_is_large(
     made = definition(space)
     assert not vector_index.tend(space)
     assert definition(space) == made
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone()[0] == "30s"  # the pool hands the connection on
         cursor.execute(f"DROP INDEX {vector_index.name(space)}")
-        with pytest.raises(
-            IntegrityError
-        ):  # as an interrupted build does, it leaves an index that is not valid
+        # As an interrupted build does, it leaves an index that is not valid.
+        with row_security.nobody(), pytest.raises(IntegrityError):
             cursor.execute(
                 f"CREATE UNIQUE INDEX CONCURRENTLY {vector_index.name(space)} ON documents_chunkvector (tenant_id)"
             )
@@ -248,8 +266,7 @@ def test_a_space_gets_its_index_once_when_it_is_large(
     assert vector_index.tend(space)
     assert (mended := definition(space)) is not None
     assert mended[1]
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP INDEX {vector_index.name(space)}")
+    drop(vector_index.name(space))
 
 
 def test_reprocessed_documents_stay_searchable_until_they_are_replaced(tenant: Tenant) -> None:

@@ -12,6 +12,7 @@ from accounts.models import Tenant
 from documents import indexing, states, tasks
 from documents.models import Document
 from documents.states import Superseded
+from ragsite.lib import row_security
 from ragsite.lib.errors import Conflict
 from tests.makers import ingest, make_document
 
@@ -60,7 +61,7 @@ def test_of_many_workers_one_claims(tenant: Tenant) -> None:
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8, initializer=row_security.enter_across) as pool:
         assert sum(pool.map(take, range(32))) == 1
     assert fresh(document).attempts == 1
 

@@ -2,32 +2,34 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connections
 
 from ragsite.lib import partitions
 from ragsite.lib.identifiers import floor
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases=["default", "owner"])
 
 
 @pytest.fixture
 def table() -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE things (id uuid PRIMARY KEY, name text NOT NULL CHECK (name <> ''))")
+    with connections["owner"].cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE things (id uuid PRIMARY KEY, tenant_id uuid, name text NOT NULL CHECK (name <> ''))"
+        )
         cursor.execute(partitions.CONVERT.format(table="things"))
     return "things"
 
 
 def ask(query: str, *values: Any) -> list[Any]:
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         cursor.execute(query, values)
         rows: list[Any] = cursor.fetchall()
     return rows
 
 
 def put(moment: datetime) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO things VALUES (%s, 'x')", [floor(moment)])
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("INSERT INTO things VALUES (%s, NULL, 'x')", [floor(moment)])
 
 
 def where() -> list[str]:

@@ -1,0 +1,21 @@
+from typing import Any
+
+from django.db import migrations
+
+from ragsite.lib import partitions
+from ragsite.lib.row_security import wall
+
+
+def wall_parts(_: Any, schema_editor: Any) -> None:
+    partitions.wall_parts("apikeys_usage", using=schema_editor.connection.alias)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("apikeys", "0002_keys_of_tenants")]
+
+    operations = [
+        migrations.RunSQL(*wall("apikeys_apikey")),
+        migrations.RunSQL(*wall("apikeys_keycollection")),
+        migrations.RunSQL(*wall("apikeys_usage")),
+        migrations.RunPython(wall_parts, migrations.RunPython.noop),
+    ]

@@ -1,0 +1,33 @@
+"""Django's Postgres backend, with each statement told whose rows it may touch; and its settings from a URL."""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+_NAMES = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+
+
+def database(url: str, *, statement_timeout_ms: int, pool_size: int = 0) -> dict[str, Any]:
+    """An entry of DATABASES; what Django has no name for goes to libpq as it is. `pool_size` 0: no pool.
+
+    Raises ImproperlyConfigured where the URL is none.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except ProgrammingError as error:
+        raise ImproperlyConfigured("A database's URL is not a postgresql:// URL") from error
+    guards = (
+        f"-c statement_timeout={statement_timeout_ms}"
+        " -c idle_in_transaction_session_timeout=60000 -c lock_timeout=20000"
+    )
+    pool = {"pool": {"min_size": 1, "max_size": pool_size, "timeout": 5}} if pool_size else {}
+    return {
+        "ENGINE": __name__,
+        **{name: str(parts.pop(libpq, "")) for name, libpq in _NAMES.items()},
+        "CONN_HEALTH_CHECKS": True,
+        # A cursor on the server is declared by a statement that takes no other before it.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": {"connect_timeout": 5, **parts, "options": guards, **pool},
+    }
