@@ -1,85 +1,74 @@
-"""Idempotency-Key: one run and one answer for what a client sends more than once."""
+"""Whose an Idempotency-Key is while its request runs, and afterwards."""
 
-import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from time import monotonic, sleep
-from typing import Any, cast
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
-from django.db.models import F
 from django.test import Client
 from django.utils import timezone
-from rest_framework.test import APIClient
 
-from apikeys import idempotency, keys
-from apikeys.models import IdempotentRequest, Usage
-from documents.models import Document
-from queries import recording
+from apikeys import idempotency
+from apikeys.callers import Caller
+from apikeys.models import APIKey
 from queries.models import Query
-from tests.makers import Party, make_key, make_user, signed_in, with_key
-from tests.model_server import Behaviour, ModelServer
-from tests.outages import redis_refused
-from tests.queries.conftest import kettle, model
-
-__all__ = ["kettle", "model"]  # fixtures
+from tests.makers import Party
+from tests.repeating import ask, kept
 
 pytestmark = pytest.mark.django_db
 
-QUESTION = "How long is the kettle's warranty?"
+
+def sending(party: Party, *, body: Any = None) -> idempotency.Sent:
+    caller = Caller(tenant_id=party.tenant.pk, key_id=party.key.pk)
+    return idempotency.sent(caller, endpoint="/api/query", key="k", body=body or {}, claim=uuid4())
 
 
-def ask(client: Any, key: str | None = "first", **body: Any) -> Any:
-    headers = {} if key is None else {"Idempotency-Key": key}
-    body = {"question": QUESTION, "use_cache": False, **body}
-    return client.post("/api/query", body, format="json", headers=headers)
+def test_who_was_overtaken_neither_keeps_nor_frees(ours: Party) -> None:
+    slow, quick = sending(ours), sending(ours)
+    assert idempotency.begin(slow) is None
+    kept().update(leased_until=timezone.now())
+    assert idempotency.begin(quick) is None
+    idempotency.release(slow)
+    idempotency.keep(slow, idempotency.Kept(200, "application/json", {}, b"slow"))
+    idempotency.keep(quick, idempotency.Kept(200, "application/json", {}, b"quick"))
+    idempotency.release(quick)  # too late: what was answered stays answered
+    again = idempotency.begin(sending(ours))
+    assert again is not None
+    assert again.body == b"quick"
 
 
-def upload(client: Any, key: str = "first", *, content: bytes = b"Tea at four.", **fields: Any) -> Any:
-    name = fields.pop("filename", "note.txt")
-    form = {"file": SimpleUploadedFile(name, content), **fields}
-    return client.post("/api/documents", form, headers={"Idempotency-Key": key})
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_one_runs(ours: Party) -> None:
+    def claimed() -> bool:
+        try:
+            return idempotency._claimed(sending(ours))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda _: claimed(), range(80))) == 1
 
 
-def content(response: Any) -> bytes:
-    return b"".join(response.streaming_content) if response.streaming else bytes(response.content)
+@pytest.mark.django_db(transaction=True)
+def test_the_copy_of_a_deleted_tenants_key_gets_nothing(ours: Party) -> None:
+    ask(ours.client, None)
+    APIKey.objects.for_tenant(ours.tenant).all()._raw_delete("default")  # type: ignore[attr-defined]
+    Query.objects.for_tenant(ours.tenant).delete()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM accounts_user WHERE tenant_id = %s", [ours.tenant.pk])
+        cursor.execute("DELETE FROM accounts_tenant WHERE id = %s", [ours.tenant.pk])
+    assert ask(ours.client).status_code == 401
 
 
-def is_replay(response: Any) -> bool:
-    return "Idempotency-Replayed" in response and response["Idempotency-Replayed"] == "true"
-
-
-def queries() -> int:
-    return Query.objects.across_tenants().count()
-
-
-def kept() -> Any:
-    return IdempotentRequest.objects.across_tenants()
-
-
-def records() -> list[Usage]:
-    client = recording.client()
-    recording.prepare(client)
-    while recording.drain(client, block_ms=None):
-        pass
-    client.close()
-    return list(Usage.objects.across_tenants().order_by("id"))
-
-
-@pytest.mark.usefixtures("kettle")
-def test_a_retry_gets_the_same_answer_and_nothing_runs_again(ours: Party, model: ModelServer) -> None:
-    first, again = ask(ours.client), ask(ours.client)
-    assert (first.status_code, is_replay(first)) == (200, False)
-    assert (again.status_code, is_replay(again)) == (200, True)
-    assert again.content == first.content
-    assert again["Content-Type"] == first["Content-Type"] == "application/json"
-    assert again["X-Request-ID"] != first["X-Request-ID"] == again.json()["id"]
-    assert (model.calls, queries()) == (1, 1)
-    used, free = records()
-    assert str(free.pk) == again["X-Request-ID"]
-    assert (free.status, free.prompt_tokens, free.cost_usd) == (200, 0, 0)
-    assert used.prompt_tokens > 0
+def test_pages_of_other_origins_may_send_and_read_the_headers(settings: Any) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "idempotency-key",
+    }
+    allowed = Client().options("/api/query", headers=asked)
+    assert "idempotency-key" in allowed["Access-Control-Allow-Headers"]
+    answered = Client().get("/api/history", headers={"Origin": "https://app.example"})
+    assert "Idempotency-Replayed" in answered["Access-Control-Expose-Headers"]
