@@ -53,7 +53,7 @@ def test_of_many_at_once_one_runs(ours: Party) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_copy_of_a_deleted_tenants_key_gets_nothing(ours: Party) -> None:
     ask(ours.client, None)
-    APIKey.objects.for_tenant(ours.tenant).all()._raw_delete("default")  # type: ignore[attr-defined]
+    APIKey.objects.for_tenant(ours.tenant).all()._raw_delete("default")
     Query.objects.for_tenant(ours.tenant).delete()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM accounts_user WHERE tenant_id = %s", [ours.tenant.pk])

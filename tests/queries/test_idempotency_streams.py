@@ -1,8 +1,10 @@
 """Streams with an Idempotency-Key."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from tests.makers import Party
 from tests.model_server import Behaviour, ModelServer
@@ -58,3 +60,15 @@ def test_a_stream_whose_client_left_runs_again(ours: Party, model: ModelServer, 
     assert not kept().exists()
     model.reset()
     assert b"event: done" in content(ask(ours.client, stream=True))
+
+
+def test_an_abandoned_stream_writes_nothing_when_garbage_is_collected(
+    ours: Party, django_db_blocker: DjangoDbBlocker
+) -> None:
+    response = ask(ours.client, stream=True)
+    next(iter(response.streaming_content))
+    response.streaming_content, response._resource_closers = [], []
+    with django_db_blocker.block():
+        del response
+        gc.collect()
+    assert kept().get().state == "running"
