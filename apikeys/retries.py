@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, TypeVar, cast
 
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpResponse, QueryDict, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -36,7 +36,7 @@ View = TypeVar("View")
 Post = Callable[[View, Request], HttpResponseBase]
 
 
-def is_repeatable(request: Request) -> bool:
+def is_repeatable(request: HttpRequest | Request) -> bool:
     """Whether the request has the header. It may then be answered without being run."""
     return _META in request.META
 
