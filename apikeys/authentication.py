@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys import admission, callers, keys, usage
+from apikeys import admission, callers, keys, retries, usage
 from apikeys.admission import Admission, Lookup
 from apikeys.callers import Caller
 from ragsite.lib.addresses import client_address
@@ -69,7 +69,10 @@ def admission_of(request: Any) -> Admission | None:
 def _lookup(request: Request) -> Lookup:
     view = request.parser_context["view"]  # DRF sets it before it authenticates
     # Another method than POST is refused later on, and must not be recorded as an answer that was found.
-    asks = isinstance(view, AnswersFromCache) and request.method == "POST"
+    # Nor must one that may be answered with what its first sending got: that is no new answer.
+    asks = (
+        isinstance(view, AnswersFromCache) and request.method == "POST" and not retries.is_repeatable(request)
+    )
     digest, question = view.digest(request) if asks else ("", "")
     return Lookup(
         address=client_address(request),

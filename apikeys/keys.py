@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Tenant, User
@@ -22,6 +22,16 @@ from apikeys.models import APIKey, KeyCollection
 from ragsite.lib.errors import Conflict, NotFound
 
 _SHAPE = re.compile(r"rag_[0-9a-f]{32}")
+# UNION and not UNION ALL: a line that led back into itself would never end.
+_LINE = """
+WITH RECURSIVE line AS (
+    SELECT id, rotated_from_id FROM apikeys_apikey WHERE id = %(key)s AND tenant_id = %(tenant)s
+    UNION
+    SELECT earlier.id, earlier.rotated_from_id FROM apikeys_apikey AS earlier
+    JOIN line ON earlier.id = line.rotated_from_id WHERE earlier.tenant_id = %(tenant)s
+)
+SELECT id FROM line WHERE rotated_from_id IS NULL
+"""
 PREFIX_LENGTH = 12  # `rag_` and 8 digits: tells a tenant's keys apart, leaves 96 bits unknown
 
 
@@ -101,6 +111,14 @@ def rotate(key: APIKey, *, overlap: timedelta = timedelta(0)) -> tuple[APIKey, s
     successor = _successor(key)
     _end(key, timezone.now() + overlap)
     return successor
+
+
+def first_of_line(tenant_id: UUID, key_id: UUID) -> UUID:
+    """The key that this one descends from by rotations, or itself: what tells one client from another."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LINE, {"tenant": tenant_id, "key": key_id})
+        found: tuple[UUID] | None = cursor.fetchone()
+    return found[0] if found else key_id
 
 
 def _successor(key: APIKey) -> tuple[APIKey, str]:

@@ -143,3 +143,40 @@ class Usage(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.method} {self.endpoint} {self.status}"
+
+
+class IdempotentRequest(TenantOwned):
+    """A request that its client may send again, and the answer that it then gets; see `apikeys.idempotency`."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        ANSWERED = "answered"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # The first key of a line of rotated keys, or a person. Either, hence no foreign key; the row lives for a day.
+    client = models.UUIDField()
+    endpoint = models.CharField(max_length=100)
+    key_digest = models.CharField(max_length=64)
+    body_digest = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    claim = models.UUIDField(help_text="The request that runs it.")
+    leased_until = models.DateTimeField()
+    status = models.PositiveSmallIntegerField(null=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(null=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="idempotentrequest_once", fields=["tenant", "client", "endpoint", "key_digest"]
+            ),
+            models.CheckConstraint(
+                name="idempotentrequest_answered_has_an_answer",
+                condition=Q(state="running", status=None, body=None)
+                | Q(state="answered", status__isnull=False, body__isnull=False),
+            ),
+        ]
+        indexes = [models.Index(name="idempotentrequest_expiry", fields=["expires_at"])]  # what is forgotten

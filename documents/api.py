@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Tenant
 from accounts.tenancy import TenantQuerySet
-from apikeys import callers
+from apikeys import callers, retries
 from apikeys.callers import Caller
 from apikeys.permissions import CanIngest
 from documents import indexing, intake, states, tasks, uploads
@@ -55,6 +55,7 @@ class DocumentsView(TakesIn, ListAPIView[Document]):
         return super().get(request, *args, **kwargs)
 
     @extend_schema(request=UploadIn, responses={202: DocumentOut, 200: DocumentOut})
+    @retries.answered_once
     def post(self, request: Request) -> Response:
         """Upload a file. 202: it is stored and will be processed. 200: these bytes are there already."""
         uploads.refuse_repeated(request.data)

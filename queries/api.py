@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys import callers
+from apikeys import callers, retries
 from apikeys.permissions import CanQuery, IsBusiness
 from queries import answering, cache, history, lookup, replies
 from queries.answers import sources
@@ -60,6 +60,7 @@ class QueryView(GenericAPIView[Query]):
         examples=[A_QUESTION],
         responses={(200, "application/json"): AnswerOut, (200, replies.EVENTS): OpenApiTypes.STR},
     )
+    @retries.answered_once
     def post(self, request: Request) -> HttpResponseBase:
         body = QueryIn(data=request.data)
         body.is_valid(raise_exception=True)
