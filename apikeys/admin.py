@@ -7,15 +7,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from apikeys import admission, keys
 from apikeys.models import APIKey, Usage
-from ragsite.lib.readonly import ReadOnlyAdmin
+from ragsite.lib.readonly import AuditedAdmin, ReadOnlyAdmin
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(ModelAdmin):
+class APIKeyAdmin(AuditedAdmin):
     """Keys are made by business users, who see them once; here they are looked at, limited and ended."""
 
     list_display = [

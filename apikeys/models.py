@@ -92,6 +92,9 @@ class KeyCollection(TenantOwned):
             models.UniqueConstraint(name="keycollection_once", fields=["tenant", "key", "collection"])
         ]
 
+    def __str__(self) -> str:
+        return f"{self.key} reads {self.collection}"
+
 
 class Usage(TenantOwned):
     """One authenticated request. Its id is the request's, so that writing it twice is writing it once.

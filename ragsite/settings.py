@@ -118,6 +118,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+# The audit log: `ragsite.lib.audit` signs its entries; values keep their types instead of becoming strings.
+AUDITLOG_STORE_JSON_CHANGES = True
+AUDITLOG_CID_HEADER = None  # the request's id is ours, not what a client writes
+
 # The application ---------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -129,6 +133,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "auditlog",
     "corsheaders",
     "csp",
     "rest_framework",
@@ -149,6 +154,7 @@ MIDDLEWARE = [
     "ragsite.policy.PagePolicy",
     "corsheaders.middleware.CorsMiddleware",
     "apikeys.middleware.RecordUsage",
+    "ragsite.lib.audit.RemembersRequest",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
