@@ -38,7 +38,7 @@ class Tenant(models.Model):
     )
     prompt = models.TextField(blank=True, help_text="Added to the instructions that a model is given.")
     retention_days = models.PositiveIntegerField(
-        default=365, help_text="How long history and usage records are to be kept. Not enforced yet."
+        default=365, help_text="How long history and usage records are kept."
     )
     monthly_budget_usd = models.DecimalField(
         max_digits=12, decimal_places=4, null=True, blank=True, help_text="Empty: no limit. Not enforced yet."

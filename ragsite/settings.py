@@ -120,6 +120,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # The audit log: `ragsite.lib.audit` signs its entries; values keep their types instead of becoming strings.
 AUDITLOG_STORE_JSON_CHANGES = True
+AUDIT_RETENTION_DAYS = environment.integer("AUDIT_RETENTION_DAYS", 730, minimum=1)
 AUDITLOG_CID_HEADER = None  # the request's id is ours, not what a client writes
 
 # The application ---------------------------------------------------------------------------------------------
@@ -290,6 +291,7 @@ CELERY_TASK_ROUTES = {
     "documents.tasks.sweep": {"queue": "critical"},
     "documents.tasks.tend_corpora": {"queue": "low"},
     "queries.tasks.make_partitions": {"queue": "low"},
+    "queries.tasks.prune": {"queue": "low"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
@@ -299,6 +301,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
+    # Often, since beat counts from its own start: once a day would be never where it is restarted every night.
+    "prune": {"task": "queries.tasks.prune", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
 }
 
 # Models ------------------------------------------------------------------------------------------------------
