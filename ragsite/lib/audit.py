@@ -14,6 +14,7 @@ from auditlog import get_logentry_model
 from auditlog.context import disable_auditlog
 from auditlog.registry import auditlog
 from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models.signals import pre_save
 from django.http import HttpRequest, HttpResponse
@@ -70,6 +71,13 @@ def note(instance: models.Model, **changes: tuple[Any, Any]) -> None:
     log.objects.log_create(
         instance, action=log.Action.UPDATE, changes={name: list(pair) for name, pair in changes.items()}
     )
+
+
+def note_removal(model: type[models.Model], *, name: str) -> None:
+    """Logs that a row was deleted with all that was its own; of that row no more than a name is kept."""
+    log = get_logentry_model()
+    kind = ContentType.objects.get_for_model(model)
+    log.objects.create(content_type=kind, object_pk=name, object_repr=name, action=log.Action.DELETE)
 
 
 def unlogged() -> AbstractContextManager[None]:
