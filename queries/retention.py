@@ -5,7 +5,7 @@ Whole months go as partitions once no tenant keeps anything of them; what a tena
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -54,10 +54,12 @@ def prune(*, dry_run: bool = False) -> Pruned:
     gone = Pruned()
     # A tenant that is no more keeps nothing; records of it may have been on their way when it went. They are looked
     # for before the tenants are: one that is made in between must not seem to be gone.
-    bounds = dict.fromkeys(_tenants_with_records(), now) | _bounds(now)
+    recorded = _tenants_with_records()
+    bounds = _bounds(now)
     if bounds:
         _prune_months(gone, before=min(bounds.values()), dry_run=dry_run)
-    for rows in (*_records(bounds), *_expired(now)):
+    late = dict.fromkeys(recorded - bounds.keys(), now)
+    for rows in (*_records(bounds, month=_month(now)), *_records(late, month=now), *_expired(now)):
         _prune_rows(gone, rows, dry_run=dry_run)
     for month, count in gone.months.items():
         gone.rows[month[:-_MONTH]] -= count or 0  # told once
@@ -95,13 +97,19 @@ def _prune_months(gone: Pruned, *, before: datetime, dry_run: bool) -> None:
                 gone.months[month] = None
 
 
-def _records(bounds: Mapping[UUID, datetime]) -> Iterator[QuerySet[Any]]:
-    """Rows by their ids, which tell the time; feedback goes by the query that it is on."""
+def _month(now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _records(bounds: Mapping[UUID, datetime], *, month: datetime) -> Iterator[QuerySet[Any]]:
+    """Rows by their ids, which tell the time; feedback goes by the query that it is on.
+
+    Records of use from `month` on stay, however short they are kept otherwise: a monthly budget is counted from them.
+    """
     for tenant_id, moment in bounds.items():
-        oldest = floor(moment)
-        for model in PARTITIONED.values():
-            yield model.objects.for_tenant(tenant_id).filter(pk__lt=oldest)
-        yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=oldest)
+        yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, month)))
+        yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
+        yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=floor(moment))
 
 
 def _expired(now: datetime) -> Iterator[QuerySet[Any]]:

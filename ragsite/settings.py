@@ -290,6 +290,7 @@ CELERY_TASK_ROUTES = {
     "documents.tasks.process": {"queue": "default"},
     "documents.tasks.sweep": {"queue": "critical"},
     "documents.tasks.tend_corpora": {"queue": "low"},
+    "apikeys.tasks.fold_tally": {"queue": "low"},
     "queries.tasks.make_partitions": {"queue": "low"},
     "queries.tasks.prune": {"queue": "low"},
 }
@@ -300,6 +301,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_SECONDS},
     },
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
+    "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
     # Often, since beat counts from its own start: once a day would be never where it is restarted every night.
     "prune": {"task": "queries.tasks.prune", "schedule": 6 * 3600.0, "options": {"expires": 3600}},

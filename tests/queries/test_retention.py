@@ -131,6 +131,14 @@ def test_large_ones_go_in_batches(ours: Party, theirs: Party, monkeypatch: pytes
     assert kept(ours) == []
 
 
+def test_records_of_this_month_stay_for_the_budget(ours: Party) -> None:
+    keep(ours, 1)
+    pk, before = ask(ours, NOW - timedelta(days=10)), ask(ours, NOW - timedelta(days=15))
+    retention.prune()
+    assert list(Usage.objects.for_tenant(ours.tenant).values_list("pk", flat=True)) == [pk]
+    assert not Query.objects.for_tenant(ours.tenant).filter(pk__in=[pk, before]).exists()
+
+
 def test_records_of_a_tenant_that_is_gone(ours: Party, theirs: Party) -> None:
     ask(theirs, NOW)
     pk = ask(ours, NOW - timedelta(seconds=1))
