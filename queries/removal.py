@@ -34,23 +34,24 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{
 
 def remove(tenant: Tenant) -> None:
     """Raises Conflict for a tenant that is in use, and one of `redis_client.DOWN` before anything was deleted."""
-    if Tenant.objects.filter(pk=tenant.pk, active=True).exists():
+    tenant = Tenant.objects.get(pk=tenant.pk)  # as it is now
+    if tenant.active:
         raise Conflict("The tenant is active. Make it inactive first, so that nothing comes in any more.")
     with transaction.atomic():
         standing.changed(tenant)  # however it was made inactive
-    names = _names(tenant)
-    redis_client.guarded(lambda client: _sweep(client, tenant.pk, names))
-    for rows in (*_loose(tenant.pk), *_traces(tenant.pk, names)):
+    tenant_id, names = tenant.pk, _names(tenant)  # Django takes the id off a row that it deletes
+    redis_client.guarded(lambda client: _sweep(client, tenant_id, names))
+    for rows in (*_loose(tenant_id), *_traces(tenant_id, names)):
         batches.delete(rows)
     _end_sessions(names)
     with transaction.atomic():
         _take_all_the_time()
         indexing.erase(tenant)
-    files.discard_all(tenant.pk)
+    files.discard_all(tenant_id)
     _delete(tenant)
     # What a request that was under way has left since; `manage.py prune` finds what comes later still.
-    redis_client.attempted(lambda client: _sweep(client, tenant.pk, names))
-    for rows in _loose(tenant.pk):
+    redis_client.attempted(lambda client: _sweep(client, tenant_id, names))
+    for rows in _loose(tenant_id):
         batches.delete(rows)
 
 

@@ -175,6 +175,23 @@ def test_nothing_is_deleted_without_redis(ours: Party) -> None:
     assert Document.objects.for_tenant(ours.tenant).count() == 1
 
 
+def test_request_that_was_under_way_leaves_nothing(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    shut(ours)
+    tenant_id, delete = ours.tenant.pk, removal._delete
+
+    def late() -> usage.Entry:
+        return usage.Entry(id=uuid7(), tenant_id=tenant_id, endpoint="/", method="GET", status=200, milliseconds=1)  # fmt: skip
+
+    def delete_meanwhile(tenant: Tenant) -> None:
+        usage.write([late()])
+        delete(tenant)
+        usage.record(late())
+
+    monkeypatch.setattr(removal, "_delete", delete_meanwhile)
+    removal.remove(ours.tenant)
+    assert traces({str(tenant_id)}) == []
+
+
 def test_interrupted_removal_is_run_again(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest(ours.tenant, "One.")
     shut(ours)
