@@ -8,12 +8,12 @@ from django.contrib.auth.models import Group
 from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
 
 from accounts import corpus, standing
 from accounts.forms import CountsAttempts
 from accounts.models import Tenant, User
+from ragsite.lib.readonly import AuditedAdmin
 
 admin.site.unregister(Group)  # roles, not groups, decide who may do what
 
@@ -27,7 +27,7 @@ admin.site.site_title = admin.site.site_header = "ragsite"
 
 
 @admin.register(Tenant)
-class TenantAdmin(ModelAdmin):
+class TenantAdmin(AuditedAdmin):
     list_display = ["name", "slug", "active", "users_count", "top_k", "retention_days", "monthly_budget_usd"]
     list_filter = ["active"]
     search_fields = ["name", "slug"]
@@ -52,7 +52,7 @@ class TenantAdmin(ModelAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

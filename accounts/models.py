@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from ragsite.lib import audit
 from ragsite.lib.identifiers import uuid7
 
 
@@ -37,7 +38,7 @@ class Tenant(models.Model):
     )
     prompt = models.TextField(blank=True, help_text="Added to the instructions that a model is given.")
     retention_days = models.PositiveIntegerField(
-        default=365, help_text="How long history and usage records are to be kept. Not enforced yet."
+        default=365, help_text="How long history and usage records are kept."
     )
     monthly_budget_usd = models.DecimalField(
         max_digits=12, decimal_places=4, null=True, blank=True, help_text="Empty: no limit. Not enforced yet."
@@ -52,6 +53,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_additional_data(self) -> dict[str, str]:
+        """See `TenantOwned`."""
+        return {"tenant": str(self.pk)}
 
 
 class User(AbstractUser):
@@ -83,6 +88,15 @@ class User(AbstractUser):
                 violation_error_message="Staff run the site for every tenant and belong to none.",
             ),
         ]
+
+    def get_additional_data(self) -> dict[str, str]:
+        """See `TenantOwned`. An operator's entries belong to no tenant."""
+        return {"tenant": str(self.tenant_id)} if self.tenant_id else {}
+
+    def check_password(self, raw_password: str | None) -> bool:
+        # It may store the same password under a better hash, which is no change that a person made.
+        with audit.unlogged():
+            return super().check_password(raw_password)
 
     @property
     def is_operator(self) -> bool:

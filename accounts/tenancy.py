@@ -48,3 +48,7 @@ class TenantOwned(models.Model):
 
     class Meta:
         abstract = True
+
+    def get_additional_data(self) -> dict[str, str]:
+        """Goes into the entries of the audit log, so that they can leave with their tenant."""
+        return {"tenant": str(self.tenant_id)}

@@ -7,15 +7,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
-from apikeys import admission, keys
+from apikeys import admission, keys, tally
 from apikeys.models import APIKey, Usage
-from ragsite.lib.readonly import ReadOnlyAdmin
+from ragsite.lib.readonly import AuditedAdmin, ReadOnlyAdmin
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(ModelAdmin):
+class APIKeyAdmin(AuditedAdmin):
     """Keys are made by business users, who see them once; here they are looked at, limited and ended."""
 
     list_display = [
@@ -25,18 +24,29 @@ class APIKeyAdmin(ModelAdmin):
         "scopes",
         "rate_limit",
         "is_usable",
-        "usage_count",
-        "last_used_at",
+        "uses",
+        "used_at",
     ]
     list_filter = ["tenant", ("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["tenant"]
     search_fields = ["name", "key_prefix", "tenant__name"]
     actions = ["revoke"]
     fields = ["name", "tenant", "owner", "key_prefix", "scopes", "restricted", "networks", "rate_limit", "burst",
-              "monthly_budget_usd", "expires_at", "revoked_at", "rotated_from", "usage_count", "last_used_at",
+              "monthly_budget_usd", "expires_at", "revoked_at", "rotated_from", "uses", "used_at",
               "created_at"]  # fmt: skip
     readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "revoked_at", "rotated_from",
-                       "usage_count", "last_used_at", "created_at"]  # fmt: skip
+                       "uses", "used_at", "created_at"]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[APIKey]:
+        return tally.counted(super().get_queryset(request))
+
+    @admin.display(description="usage count", ordering="uses")
+    def uses(self, key: APIKey) -> int:
+        return key.uses  # type: ignore[attr-defined]  # annotated above
+
+    @admin.display(description="last used", ordering="used_at")
+    def used_at(self, key: APIKey) -> Any:
+        return key.used_at  # type: ignore[attr-defined]  # annotated above
 
     @admin.display(boolean=True, description="in use")
     def is_usable(self, key: APIKey) -> bool:

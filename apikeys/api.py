@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.tenancy import TenantQuerySet
-from apikeys import callers, keys, summary
+from apikeys import callers, keys, summary, tally
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from apikeys.permissions import IsBusiness, IsKey
@@ -113,7 +113,10 @@ class UsageView(APIView):
 
 
 def _keys(caller: Caller) -> TenantQuerySet[APIKey]:
-    return APIKey.objects.for_tenant(caller.tenant_id).select_related("owner").prefetch_related("collections")
+    of_tenant = (
+        APIKey.objects.for_tenant(caller.tenant_id).select_related("owner").prefetch_related("collections")
+    )
+    return tally.counted(of_tenant)
 
 
 def _days(request: Request) -> int:

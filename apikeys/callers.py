@@ -27,6 +27,10 @@ class Caller:
 
     is_authenticated = True  # DRF asks it of request.user
 
+    def __str__(self) -> str:
+        """As the audit log names whoever acts."""
+        return f"API key {self.key_id}" if self.key_id else f"user {self.user_id}"
+
     def user(self) -> User | None:
         """The person behind the request: a key's is its owner."""
         return User.objects.filter(tenant=self.tenant_id, pk=self.user_id).first() if self.user_id else None

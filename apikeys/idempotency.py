@@ -18,7 +18,6 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
-from django.db.models.functions import Now
 
 from apikeys import keys
 from apikeys.callers import Caller
@@ -151,12 +150,6 @@ def keep(request: Sent, answer: Kept) -> None:
 def release(request: Sent) -> None:
     """Frees the key at once: nothing came of this sending, and the next one runs."""
     _own(request).delete()
-
-
-def forget_old() -> int:
-    """Deletes what is older than a day; returns how many."""
-    old = IdempotentRequest.objects.across_tenants().filter(expires_at__lte=Now())
-    return old.delete()[0]
 
 
 def _claimed(request: Sent) -> bool:

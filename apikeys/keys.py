@@ -19,6 +19,7 @@ from django.utils import timezone
 from accounts.models import Tenant, User
 from apikeys import admission
 from apikeys.models import APIKey, KeyCollection
+from ragsite.lib import audit
 from ragsite.lib.errors import Conflict, NotFound
 
 _SHAPE = re.compile(r"rag_[0-9a-f]{32}")
@@ -75,6 +76,8 @@ def mint(
     )
     rows = [KeyCollection(tenant=tenant, key=key, collection_id=pk) for pk in collection_ids or ()]
     KeyCollection.objects.bulk_create(rows)
+    if rows:
+        audit.note(key, collections=([], [str(collection) for collection in key.collections.all()]))
     # Somebody may have tried the key before it was made; the note that it is unknown must go.
     transaction.on_commit(lambda: admission.forget(key.key_hash))
     return key, raw
@@ -95,8 +98,11 @@ def existing_collections(tenant_id: UUID, wanted: Iterable[UUID] | None) -> list
 def revoke(key: APIKey) -> None:
     """Ends a key for good. Revoking a revoked key changes nothing."""
     with transaction.atomic():
-        changed = APIKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk, revoked_at=None)
-        changed.update(revoked_at=timezone.now())
+        # Saved rather than updated in place, so that the audit log sees it.
+        in_use = APIKey.objects.for_tenant(key.tenant_id).filter(pk=key.pk, revoked_at=None)
+        for row in in_use.select_for_update(of=("self",)):
+            row.revoked_at = timezone.now()
+            row.save(update_fields=["revoked_at"])
         admission.refuse(key.key_hash)
     admission.refuse(key.key_hash)
     key.refresh_from_db(fields=["revoked_at"])

@@ -104,6 +104,24 @@ class KeyCollection(TenantOwned):
             models.UniqueConstraint(name="keycollection_once", fields=["tenant", "key", "collection"])
         ]
 
+    def __str__(self) -> str:
+        return f"{self.key} reads {self.collection}"
+
+
+class Tally(TenantOwned):
+    """Uses of a key that are not in its `usage_count` yet; see `apikeys.tally`. No foreign keys, as `Usage`."""
+
+    tenant = models.ForeignKey(
+        "accounts.Tenant", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
+    key = models.ForeignKey(APIKey, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    requests = models.PositiveIntegerField()
+    used_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "tally"
+        indexes = [models.Index(name="tally_of_key", fields=["key"])]  # what a reader adds
+
 
 class Usage(TenantOwned):
     """One authenticated request. Its id is the request's, so that writing it twice is writing it once.

@@ -1,7 +1,7 @@
 """The header `Idempotency-Key` on a view's `post`: what was answered once is answered again, and not done again."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial, wraps
 from hashlib import sha256
 from typing import Any, TypeVar, cast
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from apikeys import callers, idempotency, usage
 from apikeys.idempotency import Kept, Sent
+from ragsite.lib import row_security
 from ragsite.lib.middleware import request_id
 
 REPLAYED = "Idempotency-Replayed"
@@ -132,13 +133,19 @@ class _Watched:
                 seen += event
             if event.startswith(_DONE):
                 self._ended = True
-                idempotency.keep(self._sent, Kept(200, EVENTS, self._headers, bytes(seen)))
+                with self._within():
+                    idempotency.keep(self._sent, Kept(200, EVENTS, self._headers, bytes(seen)))
             yield event
 
     def close(self) -> None:
         if not self._ended:
             self._ended = True
-            idempotency.release(self._sent)
+            with self._within():
+                idempotency.release(self._sent)
+
+    def _within(self) -> AbstractContextManager[None]:
+        """As in `queries.replies.Events`: the request's middleware is over."""
+        return row_security.within(self._sent.tenant_id)
 
 
 def _again(kept: Kept) -> HttpResponseBase:

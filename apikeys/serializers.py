@@ -4,6 +4,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys.models import APIKey
@@ -55,12 +56,23 @@ class KeyOut(serializers.ModelSerializer[APIKey]):
     owner = serializers.CharField(source="owner.username", allow_null=True, default=None)
     collections = serializers.SerializerMethodField(help_text="Null: all of them.")
     rotated_from = serializers.UUIDField(source="rotated_from_id", allow_null=True)
+    usage_count = serializers.SerializerMethodField()
+    last_used_at = serializers.SerializerMethodField()
 
     class Meta:
         model = APIKey
         fields = ["id", "name", "key_prefix", "owner", "scopes", "collections", "networks", "rate_limit", "burst",
                   "monthly_budget_usd", "expires_at", "revoked_at", "last_used_at", "usage_count", "rotated_from",
                   "created_at"]  # fmt: skip
+
+    # A key that was just made is not counted anew (`apikeys.tally`), nor was it used.
+    def get_usage_count(self, key: APIKey) -> int:
+        return int(getattr(key, "uses", key.usage_count))
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_last_used_at(self, key: APIKey) -> str | None:
+        moment = getattr(key, "used_at", key.last_used_at)
+        return None if moment is None else str(serializers.DateTimeField().to_representation(moment))
 
     def get_collections(self, key: APIKey) -> list[str] | None:
         return [str(collection.pk) for collection in key.collections.all()] if key.restricted else None

@@ -40,10 +40,13 @@ COLUMNS = {
     "cost_usd": "numeric",
 }
 # One array a column: one statement and one plan, however many rows.
+# What was really written counts for its key (`apikeys.tally`), in the same statement.
 _INSERT = (
-    f"INSERT INTO apikeys_usage ({', '.join(COLUMNS)})"  # noqa: S608  constants
+    f"WITH written AS (INSERT INTO apikeys_usage ({', '.join(COLUMNS)})"  # noqa: S608  constants
     f" SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in COLUMNS.values())})"
-    " ON CONFLICT (id) DO NOTHING RETURNING key_id, created_at"
+    " ON CONFLICT (id) DO NOTHING RETURNING tenant_id, key_id, created_at)"
+    " INSERT INTO apikeys_tally (tenant_id, key_id, requests, used_at)"
+    " SELECT tenant_id, key_id, count(*), max(created_at) FROM written WHERE key_id IS NOT NULL GROUP BY 1, 2"
 )
 # What the columns hold. A record beyond that is cut rather than lost, and rather than hold up its whole batch.
 MAX_ENDPOINT, MAX_METHOD = 100, 10
@@ -189,20 +192,3 @@ def write(entries: Iterable[Entry]) -> None:
     ]  # two writers cannot deadlock
     with row_security.across(), connection.cursor() as cursor:  # a batch holds many tenants' records
         cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)] or [[]] * len(COLUMNS))
-        written = cursor.fetchall()
-        _count(written)
-
-
-def _count(written: Iterable[tuple[UUID | None, Any]]) -> None:
-    """Adds what was really written to each key's count."""
-    by_key: dict[UUID, list[Any]] = {}
-    for key_id, moment in written:
-        if key_id is not None:
-            by_key.setdefault(key_id, []).append(moment)
-    with connection.cursor() as cursor:
-        for key_id, moments in sorted(by_key.items()):  # in one order, so that two writers cannot deadlock
-            cursor.execute(
-                "UPDATE apikeys_apikey SET usage_count = usage_count + %s,"
-                " last_used_at = GREATEST(last_used_at, %s) WHERE id = %s",
-                [len(moments), max(moments), key_id],
-            )

@@ -54,6 +54,22 @@ def discard(tenant_id: UUID, path: str) -> None:
             default_storage.delete(path)
 
 
+def discard_all(tenant_id: UUID) -> None:
+    """Removes whatever is stored for a tenant, also what a process that died has left without a document."""
+    _discard_folder(str(tenant_id))
+
+
+def _discard_folder(path: str) -> None:
+    if not default_storage.exists(path):
+        return
+    folders, names = default_storage.listdir(path)
+    for folder in folders:
+        _discard_folder(f"{path}/{folder}")
+    for name in names:
+        default_storage.delete(f"{path}/{name}")
+    default_storage.delete(path)
+
+
 @contextmanager
 def failures() -> Iterator[None]:
     """A disk that is full or gone is not the caller's mistake: Unavailable (`storage_failed`)."""

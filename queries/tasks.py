@@ -2,13 +2,18 @@
 
 from celery import shared_task
 
+from queries import retention
 from ragsite.lib import partitions
-
-PARTITIONED = ("apikeys_usage", "queries_query")
 
 
 @shared_task
 def make_partitions() -> None:
     """Keeps the months to come ready, so that no row has to go into the default partition."""
-    for table in PARTITIONED:
+    for table in retention.PARTITIONED:
         partitions.make_ahead(table)
+
+
+@shared_task
+def prune() -> None:
+    """Deletes what is older than it is to be kept."""
+    retention.prune()

@@ -108,6 +108,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 
+# The audit log: `ragsite.lib.audit` signs its entries; values keep their types instead of becoming strings.
+AUDITLOG_STORE_JSON_CHANGES = True
+AUDIT_RETENTION_DAYS = environment.integer("AUDIT_RETENTION_DAYS", 730, minimum=1)
+AUDITLOG_CID_HEADER = None  # the request's id is ours, not what a client writes
+
 # The application ---------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -119,6 +124,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "auditlog",
     "corsheaders",
     "csp",
     "rest_framework",
@@ -140,6 +146,7 @@ MIDDLEWARE = [
     "ragsite.policy.PagePolicy",
     "corsheaders.middleware.CorsMiddleware",
     "apikeys.middleware.RecordUsage",
+    "ragsite.lib.audit.RemembersRequest",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -274,7 +281,9 @@ CELERY_TASK_ROUTES = {
     "documents.tasks.process": {"queue": "default"},
     "documents.tasks.sweep": {"queue": "critical"},
     "documents.tasks.tend_corpora": {"queue": "low"},
+    "apikeys.tasks.fold_tally": {"queue": "low"},
     "queries.tasks.make_partitions": {"queue": "low"},
+    "queries.tasks.prune": {"queue": "low"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
@@ -283,7 +292,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_SECONDS},
     },
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
+    "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
+    # Often, since beat counts from its own start: once a day would be never where it is restarted every night.
+    "prune": {"task": "queries.tasks.prune", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
 }
 
 # Models ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from ragsite.lib.row_security import wall
 
 
 def wall_parts(_: Any, schema_editor: Any) -> None:
-    partitions.wall_parts("queries_query", using=schema_editor.connection.alias)
+    with schema_editor.connection.cursor() as cursor:
+        partitions.wall_parts(cursor, "queries_query")
 
 
 class Migration(migrations.Migration):

@@ -1,8 +1,12 @@
-"""An admin of rows that are looked at and never edited."""
+"""Admins of rows that are looked at and never edited, and of rows whose every change is on record."""
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 
 
@@ -17,3 +21,11 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class AuditedAdmin(ModelAdmin):
+    """The button “History” of a row leads to what the audit log has of it, by whichever way it was changed."""
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        log = reverse("admin:auditlog_logentry_changelist")
+        return redirect(f"{log}?{urlencode({'object_pk': unquote(object_id)})}")

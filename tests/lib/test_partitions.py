@@ -1,11 +1,17 @@
+import os
+import threading
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connections
+from psycopg.conninfo import make_conninfo
 
 from ragsite.lib import partitions
-from ragsite.lib.identifiers import floor
+from ragsite.lib.identifiers import floor, uuid7
 
 pytestmark = pytest.mark.django_db(databases=["default", "owner"])
 
@@ -87,3 +93,80 @@ def test_tables_of_records_are_partitioned(name: str) -> None:
     month = f"{name}_{datetime.now(UTC):%Y_%m}"
     ((found,),) = ask("SELECT to_regclass(%s)::text", month)
     assert found == month
+
+
+def test_months_that_are_over_are_found_and_dropped(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_is(monkeypatch, datetime(2030, 11, 30, tzinfo=UTC))
+    partitions.make_ahead(table)
+    put(datetime(2030, 11, 30, tzinfo=UTC))
+    put(datetime(2030, 12, 31, 23, 59, tzinfo=UTC))
+    put(datetime(2029, 1, 1, tzinfo=UTC))
+    assert partitions.older_than(table, datetime(2030, 11, 30, tzinfo=UTC)) == []
+    assert partitions.older_than(table, datetime(2030, 12, 31, tzinfo=UTC)) == ["things_2030_11"]
+    due = partitions.older_than(table, datetime(2031, 1, 1, tzinfo=UTC))
+    assert due == ["things_2030_11", "things_2030_12"]
+    assert [partitions.count(month) for month in due] == [1, 1]
+    with connection.cursor() as cursor:  # as a run leaves it that ends between its two halves
+        cursor.execute("ALTER TABLE things DETACH PARTITION things_2030_11")
+    for month in due:
+        partitions.drop(table, month)
+        partitions.drop(table, month)
+    assert partitions.older_than(table, datetime(2031, 1, 1, tzinfo=UTC)) == []
+    assert where() == ["things_default"]
+
+
+def test_neighbours_of_like_names_are_left_alone(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE things_2030_01_copy (id int); CREATE TABLE things_more_2030_01 (id int)")
+    assert partitions.older_than(table, datetime(2040, 1, 1, tzinfo=UTC)) == []
+
+
+@pytest.fixture
+def shared_table(transactional_db: None) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE shared (id uuid PRIMARY KEY, name text)")
+        cursor.execute(partitions.CONVERT.format(table="shared"))
+        cursor.execute(
+            "CREATE TABLE shared_2020_01 PARTITION OF shared FOR VALUES FROM (%s) TO (%s)",
+            [floor(datetime(2020, 1, 1, tzinfo=UTC)), floor(datetime(2020, 2, 1, tzinfo=UTC))],
+        )
+    yield "shared"
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE shared")
+
+
+def elsewhere() -> "psycopg.Connection[Any]":
+    return psycopg.connect(make_conninfo(os.environ["DATABASE_URL"], dbname=connection.settings_dict["NAME"]))
+
+
+def test_table_in_use_is_waited_for_in_short_steps(
+    shared_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long transaction has read the table: dropping a month has to wait, and no writer waits behind it for long."""
+    monkeypatch.setattr(partitions, "PAUSE_SECONDS", 0.05)
+    waits: list[float] = []
+    done = threading.Event()
+
+    def write() -> None:
+        with elsewhere() as writer:
+            writer.autocommit = True
+            while not done.is_set():
+                before = time.monotonic()
+                writer.execute("INSERT INTO shared VALUES (%s, 'x')", [uuid7()])
+                waits.append(time.monotonic() - before)
+                time.sleep(0.005)
+
+    thread = threading.Thread(target=write)
+    with elsewhere() as reader:
+        reader.execute("SELECT count(*) FROM shared")
+        thread.start()
+        monkeypatch.setattr(partitions, "TRIES", 4)
+        with pytest.raises(partitions.Busy):
+            partitions.drop(shared_table, "shared_2020_01")
+        reader.rollback()
+        partitions.drop(shared_table, "shared_2020_01")
+    done.set()
+    thread.join()
+    assert partitions.older_than(shared_table, datetime(2040, 1, 1, tzinfo=UTC)) == []
+    assert len(waits) > 10
+    assert max(waits) < 1

@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
-from apikeys import usage
+from apikeys import tally, usage
 from apikeys.admission import STREAM
 from apikeys.models import APIKey, Usage
 from queries import recording
@@ -64,6 +64,7 @@ def test_a_crash_between_commit_and_acknowledgement_writes_once(
             drain(redis)
     assert drain(redis) == 3
     assert written() == ids
+    tally.fold()
     assert APIKey.objects.for_tenant(ours.tenant).get().usage_count == 3
     assert (redis.xlen(STREAM), redis.xpending(STREAM, recording.GROUP)["pending"]) == (0, 0)
 

@@ -1,0 +1,133 @@
+"""Removes a tenant with everything that is its own, and nothing of anyone else's.
+
+In an order that can begin again: the tenant's row goes last, so that a removal that was interrupted is run once more.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from auditlog.models import LogEntry
+from django.apps import apps
+from django.contrib.admin.models import LogEntry as AdminLogEntry
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.db.models import DO_NOTHING, ForeignKey, QuerySet
+from redis import Redis
+
+from accounts import standing
+from accounts.models import Tenant, User
+from apikeys.admission import STREAM
+from apikeys.models import APIKey
+from documents import files, indexing
+from documents.models import Collection
+from queries import recording
+from ragsite.lib import audit, batches, redis_client, row_security
+from ragsite.lib.errors import Conflict
+
+_PAGE = 1_000
+# What names in Redis are made of: ids, and the digests of keys.
+_IDENTIFIER = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def remove(tenant: Tenant) -> None:
+    """Raises Conflict for a tenant that is in use, and one of `redis_client.DOWN` before anything was deleted."""
+    with row_security.across():  # people of no tenant are among those whose sessions are looked at
+        _remove(tenant)
+
+
+def _remove(tenant: Tenant) -> None:
+    tenant = Tenant.objects.get(pk=tenant.pk)  # as it is now
+    if tenant.active:
+        raise Conflict("The tenant is active. Make it inactive first, so that nothing comes in any more.")
+    with transaction.atomic():
+        standing.changed(tenant)  # however it was made inactive
+    tenant_id, names = tenant.pk, _names(tenant)  # Django takes the id off a row that it deletes
+    redis_client.guarded(lambda client: _sweep(client, tenant_id, names))
+    for rows in (*_loose(tenant_id), *_traces(tenant_id, names)):
+        batches.delete(rows)
+    _end_sessions(names)
+    with transaction.atomic():
+        _take_all_the_time()
+        indexing.erase(tenant)
+    files.discard_all(tenant_id)
+    _delete(tenant)
+    # What a request that was under way has left since; `manage.py prune` finds what comes later still.
+    redis_client.attempted(lambda client: _sweep(client, tenant_id, names))
+    for rows in _loose(tenant_id):
+        batches.delete(rows)
+
+
+def _names(tenant: Tenant) -> frozenset[str]:
+    """What the tenant, its people, keys and collections go by elsewhere."""
+    keys = APIKey.objects.for_tenant(tenant)
+    found = {str(tenant.pk), *keys.values_list("key_hash", flat=True)}
+    for rows in (keys, User.objects.filter(tenant=tenant), Collection.objects.for_tenant(tenant)):
+        found |= {str(pk) for pk in rows.values_list("pk", flat=True)}
+    return frozenset(found)
+
+
+def _loose(tenant_id: UUID) -> Iterator[QuerySet[Any]]:
+    """Rows that the database does not tie to their tenant, and no cascade takes along."""
+    for model in apps.get_models():
+        for field in model._meta.concrete_fields:  # noqa: SLF001  Django's documented name
+            if isinstance(field, ForeignKey) and field.related_model is Tenant and _is_loose(field):
+                yield model._base_manager.filter(**{field.attname: tenant_id})  # noqa: SLF001  Django's documented name
+
+
+def _is_loose(field: Any) -> bool:
+    return bool(field.remote_field.on_delete is DO_NOTHING)
+
+
+def _traces(tenant_id: UUID, names: frozenset[str]) -> Iterator[QuerySet[Any]]:
+    """What is on record of its rows in the logs."""
+    yield LogEntry.objects.filter(additional_data__tenant=str(tenant_id))
+    yield AdminLogEntry.objects.filter(object_id__in=names)
+
+
+def _end_sessions(names: frozenset[str]) -> None:
+    """A session tells whose it is only when it is opened."""
+    for session in Session.objects.iterator(_PAGE):
+        if session.get_decoded().get(SESSION_KEY) in names:
+            session.delete()
+
+
+@transaction.atomic
+def _delete(tenant: Tenant) -> None:
+    """The tenant, and by cascade what is left. One entry of the audit log tells of it, and holds no id."""
+    _take_all_the_time()
+    with audit.unlogged():
+        tenant.delete()
+    audit.note_removal(Tenant, name=tenant.slug)
+
+
+def _take_all_the_time() -> None:
+    """A large tenant takes longer than a request may."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', '0', true)")
+
+
+def _sweep(client: Redis, tenant_id: UUID, names: frozenset[str]) -> None:
+    """Deletes records on their way, and every name with one of `names` in it: cached answers, copies, marks, buckets."""
+    for entry_id in list(_on_their_way(client, tenant_id)):
+        client.xack(STREAM, recording.GROUP, entry_id)
+        client.xdel(STREAM, entry_id)
+    for name in client.scan_iter(count=_PAGE):
+        if names.intersection(_IDENTIFIER.findall(name.decode(errors="replace"))):
+            client.unlink(name)
+
+
+def _on_their_way(client: Redis, tenant_id: UUID) -> Iterator[bytes]:
+    after = "-"
+    while page := _page(client, after):
+        for entry_id, fields in page:
+            if fields.get(b"tenant") == str(tenant_id).encode():
+                yield entry_id
+        after = f"({page[-1][0].decode()}"
+
+
+def _page(client: Redis, after: str) -> list[Any]:
+    entries: Any = client.xrange(STREAM, min=after, count=_PAGE)
+    return list(entries)

@@ -1,0 +1,133 @@
+"""What is kept for a time only: records of use, history, feedback, the audit log, sessions.
+
+Whole months go as partitions once no tenant keeps anything of them; what a tenant keeps for shorter goes row by row.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from auditlog.models import LogEntry
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from accounts.models import Tenant
+from apikeys.models import IdempotentRequest, Usage
+from queries.models import Feedback, Query
+from ragsite.lib import batches, partitions, row_security
+from ragsite.lib.identifiers import floor
+
+PARTITIONED: Mapping[str, Any] = {"apikeys_usage": Usage, "queries_query": Query}
+_MONTH = len("_2030_01")
+
+logger = structlog.get_logger(__name__)
+
+# The tenants that a table has rows of: from one to the next along the index that begins with the tenant.
+_TENANTS_IN = """
+WITH RECURSIVE seen AS (
+    (SELECT tenant_id FROM {table} ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant_id FROM {table} WHERE tenant_id > seen.tenant_id ORDER BY tenant_id LIMIT 1)
+    FROM seen WHERE seen.tenant_id IS NOT NULL
+)
+SELECT tenant_id FROM seen WHERE tenant_id IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What went, or would go: months with their rows (None: not counted), and rows beside them by model."""
+
+    months: dict[str, int | None] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+def prune(*, dry_run: bool = False) -> Pruned:
+    """Deletes what is older than it is to be kept. Doing it twice, or twice at once, does no harm."""
+    with row_security.across():
+        return _prune(timezone.now(), dry_run=dry_run)
+
+
+def _prune(now: datetime, *, dry_run: bool) -> Pruned:
+    gone = Pruned()
+    # A tenant that is no more keeps nothing; records of it may have been on their way when it went. They are looked
+    # for before the tenants are: one that is made in between must not seem to be gone.
+    recorded = _tenants_with_records()
+    bounds = _bounds(now)
+    if bounds:
+        oldest = min(bounds.values())
+        # Before the months: what feedback points at cannot go.
+        _prune_rows(
+            gone, Feedback.objects.across_tenants().filter(query_id__lt=floor(oldest)), dry_run=dry_run
+        )
+        _prune_months(gone, before=oldest, dry_run=dry_run)
+    late = dict.fromkeys(recorded - bounds.keys(), now)
+    for rows in (*_records(bounds, month=_month(now)), *_records(late, month=now), *_expired(now)):
+        _prune_rows(gone, rows, dry_run=dry_run)
+    for month, count in gone.months.items():
+        gone.rows[month[:-_MONTH]] -= count or 0  # told once
+    return gone
+
+
+def _bounds(now: datetime) -> dict[UUID, datetime]:
+    """For each tenant, the moment before which nothing of it is kept."""
+    days = Tenant.objects.values_list("pk", "retention_days")
+    return {tenant_id: now - timedelta(days=min(kept, 36_500)) for tenant_id, kept in days}
+
+
+def _tenants_with_records() -> set[UUID]:
+    found: set[UUID] = set()
+    with connection.cursor() as cursor:
+        for table in PARTITIONED:
+            cursor.execute(_TENANTS_IN.format(table=table))
+            found |= {tenant_id for (tenant_id,) in cursor.fetchall()}
+    return found
+
+
+def _prune_months(gone: Pruned, *, before: datetime, dry_run: bool) -> None:
+    for table in PARTITIONED:
+        for month in partitions.older_than(table, before):
+            if dry_run:
+                gone.months[month] = partitions.count(month)
+                continue
+            try:
+                partitions.drop(table, month)
+            except partitions.Busy:
+                logger.warning(
+                    "a partition could not be dropped, and is left for the next time", partition=month
+                )
+            else:
+                gone.months[month] = None
+
+
+def _month(now: datetime) -> datetime:
+    return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _records(bounds: Mapping[UUID, datetime], *, month: datetime) -> Iterator[QuerySet[Any]]:
+    """Rows by their ids, which tell the time; feedback goes by the query that it is on.
+
+    Records of use from `month` on stay, however short they are kept otherwise: a monthly budget is counted from them.
+    """
+    for tenant_id, moment in bounds.items():
+        yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, month)))
+        yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
+        yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=floor(moment))
+
+
+def _expired(now: datetime) -> Iterator[QuerySet[Any]]:
+    """What ends by itself, whoever's it is. A table with a time to live is one more line here."""
+    yield LogEntry.objects.filter(timestamp__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS))
+    yield Session.objects.filter(expire_date__lt=now)
+    yield IdempotentRequest.objects.across_tenants().filter(expires_at__lte=now)
+
+
+def _prune_rows(gone: Pruned, rows: QuerySet[Any], *, dry_run: bool) -> None:
+    table = rows.model._meta.db_table  # noqa: SLF001  Django's documented name
+    gone.rows[table] = gone.rows.get(table, 0) + (rows.count() if dry_run else batches.delete(rows))
