@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import limits, revocation
+from tests.chaos import limits, revocation, waiting
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -17,7 +17,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "limits-exact": limits.whole_exact,
     "limits-storm": limits.whole_storm,
     "limits-storm-http": limits.whole_storm_over_http,
-    "retry-after": limits.whole_retry_after,
+    "retry-after": waiting.whole,
 }
 
 

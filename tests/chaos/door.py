@@ -1,0 +1,50 @@
+"""One process's threads at a bucket: what `storm.together` starts. It runs where Django is set up."""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from django.db import connection
+
+from apikeys import admission
+from apikeys.admission import Admission, Lookup
+from ragsite.lib import redis_client
+from tests.chaos.storm import PAUSE_SECONDS, Plan, Round
+
+
+def carry_out(plan: Plan) -> list[Round]:
+    with ThreadPoolExecutor(plan.threads) as pool:
+        return [_round(pool, plan, turn) for turn in range(len(plan.digests))]
+
+
+def _round(pool: ThreadPoolExecutor, plan: Plan, turn: int) -> Round:
+    digest, begin = plan.digests[turn], plan.begin(turn)
+
+    def one(_: int) -> list[tuple[float, bool]]:
+        answers = []
+        while (now := time.time()) < begin + plan.seconds:
+            answers.append((now, _admitted(digest).admitted))
+            time.sleep(PAUSE_SECONDS)
+        return answers
+
+    time.sleep(max(0.0, begin - 1 - time.time()))
+    key_id = _admitted(
+        digest
+    ).caller.key_id  # now the key is known; its bucket is full again when the round begins
+    time.sleep(max(0.0, begin - time.time()))
+    answers = [answer for each in pool.map(one, range(plan.threads)) for answer in each]
+    last = float(redis_client.client().hget(f"bucket:{key_id}", "at") or 0) / 1000  # type: ignore[arg-type]
+    return Round(len(answers), sum(let_in for _, let_in in answers), min(answers)[0], last)
+
+
+def _admitted(digest: str) -> Admission:
+    found = admission.admit(digest, Lookup())
+    connection.close()  # a thread outside a request would keep what it took from the pool
+    assert found is not None
+    return found
+
+
+def main() -> None:
+    print(json.dumps([asdict(seen) for seen in carry_out(Plan(**json.loads(sys.argv[1])))]))
