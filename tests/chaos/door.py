@@ -22,10 +22,11 @@ def carry_out(plan: Plan) -> list[Round]:
 def _round(pool: ThreadPoolExecutor, plan: Plan, turn: int) -> Round:
     digest, begin = plan.digests[turn], plan.begin(turn)
 
-    def one(_: int) -> list[tuple[float, bool]]:
+    def one(_: int) -> list[tuple[float, float, bool]]:
         answers = []
-        while (now := time.time()) < begin + plan.seconds:
-            answers.append((now, _admitted(digest).admitted))
+        while (sent := time.time()) < begin + plan.seconds:
+            let_in = _admitted(digest).admitted
+            answers.append((sent, time.time(), let_in))
             time.sleep(PAUSE_SECONDS)
         return answers
 
@@ -36,7 +37,8 @@ def _round(pool: ThreadPoolExecutor, plan: Plan, turn: int) -> Round:
     time.sleep(max(0.0, begin - time.time()))
     answers = [answer for each in pool.map(one, range(plan.threads)) for answer in each]
     last = float(redis_client.client().hget(f"bucket:{key_id}", "at") or 0) / 1000  # type: ignore[arg-type]
-    return Round(len(answers), sum(let_in for _, let_in in answers), min(answers)[0], last)
+    sent, answered, let_in = zip(*answers, strict=True)
+    return Round(len(answers), sum(let_in), min(sent), min(answered), last)
 
 
 def _admitted(digest: str) -> Admission:

@@ -199,13 +199,9 @@ def storm_report(rounds: Sequence[Round], *, plan: Plan) -> Report:
         seen={
             "requests": sum(each.asked for each in rounds),
             "admitted": [each.admitted for each in rounds],
-            "permitted": [round(each.permitted, 2) for each in rounds],
+            "permitted": [[round(bound, 2) for bound in each.permitted] for each in rounds],
         },
-        faults=[
-            f"{each.admitted} admitted, {each.permitted:.2f} permitted"
-            for each in rounds
-            if abs(each.admitted - each.permitted) > 1
-        ],
+        faults=[fault for each in rounds if (fault := each.fault())],
     )
 
 

@@ -30,23 +30,35 @@ class Plan:
 
 @dataclass(frozen=True)
 class Round:
-    """One key's: requests, those let in, when the first was sent and when the last came to Redis (epoch seconds)."""
+    """One key's requests, and those let in; in epoch seconds when the first was sent, when the first was answered,
+    and when the last came to Redis by Redis's own clock."""
 
     asked: int
     admitted: int
-    first: float
+    sent: float
+    answered: float
     last: float
 
     @property
-    def permitted(self) -> float:
-        """What is under way when the round ends comes a little later, and finds what was gained in the meantime."""
-        return BURST + PER_MINUTE / 60 * (self.last - self.first)
+    def permitted(self) -> tuple[float, float]:
+        """At least and at most: the bucket began to fill between the first request's being sent and its answer.
+
+        What is under way when the round ends comes a little later, and finds what was gained in the meantime.
+        """
+        least, most = self.last - self.answered, self.last - self.sent
+        return BURST + PER_MINUTE / 60 * least, BURST + PER_MINUTE / 60 * most
+
+    def fault(self) -> str | None:
+        least, most = self.permitted
+        held = least - 1 <= self.admitted <= most + 1
+        return None if held else f"{self.admitted} admitted, {least:.2f} to {most:.2f} permitted"
 
     def with_another(self, other: "Round") -> "Round":
         return Round(
             self.asked + other.asked,
             self.admitted + other.admitted,
-            min(self.first, other.first),
+            min(self.sent, other.sent),
+            min(self.answered, other.answered),
             max(self.last, other.last),
         )
 
