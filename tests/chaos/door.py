@@ -36,7 +36,7 @@ def _round(pool: ThreadPoolExecutor, plan: Plan, turn: int) -> Round:
     ).caller.key_id  # now the key is known; its bucket is full again when the round begins
     time.sleep(max(0.0, begin - time.time()))
     answers = [answer for each in pool.map(one, range(plan.threads)) for answer in each]
-    last = float(redis_client.client().hget(f"bucket:{key_id}", "at") or 0) / 1000  # type: ignore[arg-type]
+    last = float(redis_client.client().hget(f"bucket:{key_id}", "at") or 0) / 1000
     sent, answered, let_in = zip(*answers, strict=True)
     return Round(len(answers), sum(let_in), min(sent), min(answered), last)
 

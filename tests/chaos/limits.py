@@ -99,7 +99,7 @@ class Account:
 
 def bucket(up: Site, key_id: str) -> Bucket:
     with Redis.from_url(embedded.redis_url(up.data_dir)) as client:
-        at, tokens = client.hmget(f"bucket:{key_id}", "at", "tokens")  # type: ignore[misc]
+        at, tokens = client.hmget(f"bucket:{key_id}", "at", "tokens")
     return Bucket(float(at), float(tokens))
 
 

@@ -4,8 +4,8 @@ import http.client
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import psutil
@@ -23,6 +23,7 @@ _ATTEMPTS = 400
 class Answer:
     """Times in seconds of the epoch, by this machine's clock; names of headers in small letters."""
 
+    raw: str = field(repr=False)  # the key that asked
     status: int
     headers: Mapping[str, str]
     sent: float
@@ -48,7 +49,7 @@ class Client:
         response.read()
         self._last = time.time()
         told = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, told, sent, self._last)
+        return Answer(raw, response.status, told, sent, self._last)
 
     def connect(self) -> int:
         """The port that the connection comes from; from here on it stays with one web process."""
@@ -108,8 +109,3 @@ def _holder(workers: list[psutil.Process], port: int) -> int:
 
 def statuses(answers: Iterable[Answer]) -> dict[int, int]:
     return dict(sorted(Counter(answer.status for answer in answers).items()))
-
-
-def quickly(answers: Sequence[Answer]) -> float:
-    """The longest that an answer took, in milliseconds."""
-    return round(max(answer.received - answer.sent for answer in answers) * 1000, 1)
