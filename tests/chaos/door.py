@@ -3,8 +3,11 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
+from unittest.mock import patch
 
 from django.db import connection
 
@@ -35,10 +38,26 @@ def _round(pool: ThreadPoolExecutor, plan: Plan, turn: int) -> Round:
         digest
     ).caller.key_id  # now the key is known; its bucket is full again when the round begins
     time.sleep(max(0.0, begin - time.time()))
-    answers = [answer for each in pool.map(one, range(plan.threads)) for answer in each]
+    with _without_redis() as locally:
+        answers = [answer for each in pool.map(one, range(plan.threads)) for answer in each]
     last = float(redis_client.client().hget(f"bucket:{key_id}", "at") or 0) / 1000
     sent, answered, let_in = zip(*answers, strict=True)
-    return Round(len(answers), sum(let_in), min(sent), min(answered), last)
+    return Round(len(answers), sum(let_in), sum(locally), min(sent), min(answered), last)
+
+
+@contextmanager
+def _without_redis() -> Iterator[list[bool]]:
+    """Whether each request was let in that was decided by this process alone, because Redis did not answer in time."""
+    decide = admission._without_redis
+    decided: list[bool] = []
+
+    def noted(key_hash: str, lookup: Lookup) -> Admission | None:
+        found = decide(key_hash, lookup)
+        decided.append(found is not None and found.admitted)
+        return found
+
+    with patch.object(admission, "_without_redis", noted):
+        yield decided
 
 
 def _admitted(digest: str) -> Admission:

@@ -200,6 +200,7 @@ def storm_report(rounds: Sequence[Round], *, plan: Plan) -> Report:
         seen={
             "requests": sum(each.asked for each in rounds),
             "admitted": [each.admitted for each in rounds],
+            "without_redis": [each.without_redis for each in rounds],
             "permitted": [[round(bound, 2) for bound in each.permitted] for each in rounds],
         },
         faults=[fault for each in rounds if (fault := each.fault())],

@@ -30,11 +30,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Round:
-    """One key's requests, and those let in; in epoch seconds when the first was sent, when the first was answered,
+    """One key's requests, those let in, and those of them let in without Redis; in epoch seconds when the first was sent, when the first was answered,
     and when the last came to Redis by Redis's own clock."""
 
     asked: int
     admitted: int
+    without_redis: int
     sent: float
     answered: float
     last: float
@@ -51,12 +52,18 @@ class Round:
     def fault(self) -> str | None:
         least, most = self.permitted
         held = least - 1 <= self.admitted <= most + 1
-        return None if held else f"{self.admitted} admitted, {least:.2f} to {most:.2f} permitted"
+        if held:
+            return None
+        return (
+            f"{self.admitted} admitted, {self.without_redis} of them without Redis;"
+            f" {least:.2f} to {most:.2f} permitted"
+        )
 
     def with_another(self, other: "Round") -> "Round":
         return Round(
             self.asked + other.asked,
             self.admitted + other.admitted,
+            self.without_redis + other.without_redis,
             min(self.sent, other.sent),
             min(self.answered, other.answered),
             max(self.last, other.last),
