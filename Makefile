@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint bench eval install install-dev
+.PHONY: help up down test lint bench chaos eval install install-dev
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -38,6 +38,9 @@ lint: install-dev ## style, types, import order, missing migrations, settings fo
 
 bench: install-dev ## measure, side by side with what we compare against
 	@exec $(PYTHON) -m tests.bench $(ARGS)
+
+chaos: install-dev ## load it, break it, and see that it keeps its word
+	@exec $(PYTHON) -m tests.chaos $(ARGS)
 
 eval: install ## measure retrieval on questions with known sources
 	@exec $(PYTHON) manage.py evaluate $(ARGS)
