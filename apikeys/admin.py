@@ -9,7 +9,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from apikeys import admission, keys
+from apikeys import admission, budgets, keys
 from apikeys.models import APIKey, Usage
 from ragsite.lib.readonly import ReadOnlyAdmin
 
@@ -24,6 +24,7 @@ class APIKeyAdmin(ModelAdmin):
         "tenant",
         "scopes",
         "rate_limit",
+        "monthly_budget_usd",
         "is_usable",
         "usage_count",
         "last_used_at",
@@ -33,14 +34,19 @@ class APIKeyAdmin(ModelAdmin):
     search_fields = ["name", "key_prefix", "tenant__name"]
     actions = ["revoke"]
     fields = ["name", "tenant", "owner", "key_prefix", "scopes", "restricted", "networks", "rate_limit", "burst",
-              "monthly_budget_usd", "expires_at", "revoked_at", "rotated_from", "usage_count", "last_used_at",
+              "monthly_budget_usd", "spent_this_month", "expires_at", "revoked_at", "rotated_from", "usage_count", "last_used_at",
               "created_at"]  # fmt: skip
-    readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "revoked_at", "rotated_from",
+    readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "spent_this_month", "revoked_at", "rotated_from",
                        "usage_count", "last_used_at", "created_at"]  # fmt: skip
 
     @admin.display(boolean=True, description="in use")
     def is_usable(self, key: APIKey) -> bool:
         return key.is_usable
+
+    @admin.display(description="spent this month")
+    def spent_this_month(self, key: APIKey) -> str:
+        """On a key's own page alone: over a list of keys it would add up every record of the month."""
+        return f"{budgets.statement(budgets.of_key(key))['spent_usd']:.6f} USD"
 
     @admin.action(description="Revoke the selected keys, for good")
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:

@@ -50,7 +50,7 @@ def mint(
 ) -> tuple[APIKey, str]:
     """A new key and, this once, the key itself. `collection_ids` None: it reads every collection.
 
-    `settings`: networks, rate_limit, burst, monthly_budget_usd, expires_at, rotated_from of `APIKey`.
+    `settings`: networks, rate_limit, burst, monthly_budget_usd, expires_at, rotated_from, line of `APIKey`.
     """
     raw = generate()
     key = APIKey.objects.create(
@@ -119,6 +119,7 @@ def _successor(key: APIKey) -> tuple[APIKey, str]:
         monthly_budget_usd=key.monthly_budget_usd,
         expires_at=key.expires_at,
         rotated_from=key,
+        line=key.first_of_line,
     )
 
 

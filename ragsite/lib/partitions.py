@@ -1,11 +1,12 @@
 """Monthly partitions of the tables whose primary keys are version 7 ids: a month is a range of ids."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
+from ragsite.lib import months
 from ragsite.lib.identifiers import floor
 
 MONTHS_AHEAD = 3
@@ -22,14 +23,9 @@ CREATE TABLE {table}_default PARTITION OF {table} DEFAULT;
 
 def make_ahead(table: str) -> None:
     """Makes the partitions of this month and the next ones, where they are missing."""
-    now = timezone.now().astimezone(UTC)
+    now = timezone.now()
     for ahead in range(MONTHS_AHEAD + 1):
-        _make(table, _month(now, ahead), _month(now, ahead + 1))
-
-
-def _month(moment: datetime, ahead: int) -> datetime:
-    months = moment.year * 12 + moment.month - 1 + ahead
-    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+        _make(table, months.begin(now, ahead=ahead), months.begin(now, ahead=ahead + 1))
 
 
 @transaction.atomic
