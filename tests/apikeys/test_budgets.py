@@ -31,7 +31,7 @@ from ragsite.lib.identifiers import floor, uuid7
 from ragsite.lib.money import dollars, micro
 from tests.apikeys.admitting import admit
 from tests.makers import Party, make_key
-from tests.outages import redis_of_its_own, redis_refused
+from tests.outages import redis_of_its_own, redis_refused, redis_waited_for
 
 ASKS = Lookup(asks=True)
 
@@ -39,7 +39,8 @@ ASKS = Lookup(asks=True)
 @pytest.fixture(autouse=True)
 def nothing_open() -> Iterator[None]:
     admission.buckets.forget()
-    yield
+    with redis_waited_for():
+        yield
     usage._tabs.clear()
     usage._stale.clear()
 
