@@ -5,14 +5,17 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Count, QuerySet
+from django.db.models import Count, QuerySet, Sum
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
 
 from accounts import corpus, standing
 from accounts.forms import CountsAttempts
 from accounts.models import Tenant, User
+from ragsite.lib import months
+from ragsite.lib.identifiers import floor
 from ragsite.lib.readonly import AuditedAdmin
 
 admin.site.unregister(Group)  # roles, not groups, decide who may do what
@@ -32,7 +35,7 @@ class TenantAdmin(AuditedAdmin):
     list_filter = ["active"]
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["id", "corpus_version", "created_at"]
+    readonly_fields = ["id", "corpus_version", "spent_this_month", "created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         return super().get_queryset(request).annotate(users_count=Count("users"))
@@ -40,6 +43,13 @@ class TenantAdmin(AuditedAdmin):
     @admin.display(description="users", ordering="users_count")
     def users_count(self, tenant: Tenant) -> int:
         return tenant.users_count  # type: ignore[attr-defined]  # annotated above
+
+    @admin.display(description="spent this month")
+    def spent_this_month(self, tenant: Tenant) -> str:
+        """On a tenant's own page alone: over a list of them it would add up every record of the month."""
+        # Through the relation, since the app of the records stands above this one.
+        month = tenant.usage_set.filter(pk__gte=floor(months.begin(timezone.now())))
+        return f"{month.aggregate(total=Sum('cost_usd'))['total'] or 0:.6f} USD"
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: "ModelForm[Tenant]", change: bool) -> None:
         # Only what the form changed: a whole row would put back the corpus version that it was read with.
@@ -73,3 +83,8 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     ]
     readonly_fields = ["last_login", "date_joined"]
     filter_horizontal = []
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # The keys and documents of a person are the tenant's, and point at rows of it alone.
+        moves = obj is None or obj.tenant_id is None
+        return ["last_login", "date_joined", *([] if moves else ["tenant"])]

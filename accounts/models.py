@@ -41,7 +41,12 @@ class Tenant(models.Model):
         default=365, help_text="How long history and usage records are kept."
     )
     monthly_budget_usd = models.DecimalField(
-        max_digits=12, decimal_places=4, null=True, blank=True, help_text="Empty: no limit. Not enforced yet."
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="What its keys' and people's answers may cost in a calendar month (UTC). Empty: no limit.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

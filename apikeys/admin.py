@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from apikeys import admission, keys, tally
+from apikeys import admission, budgets, keys, tally
 from apikeys.models import APIKey, Usage
 from ragsite.lib.readonly import AuditedAdmin, ReadOnlyAdmin
 
@@ -23,6 +23,7 @@ class APIKeyAdmin(AuditedAdmin):
         "tenant",
         "scopes",
         "rate_limit",
+        "monthly_budget_usd",
         "is_usable",
         "uses",
         "used_at",
@@ -32,10 +33,10 @@ class APIKeyAdmin(AuditedAdmin):
     search_fields = ["name", "key_prefix", "tenant__name"]
     actions = ["revoke"]
     fields = ["name", "tenant", "owner", "key_prefix", "scopes", "restricted", "networks", "rate_limit", "burst",
-              "monthly_budget_usd", "expires_at", "revoked_at", "rotated_from", "uses", "used_at",
-              "created_at"]  # fmt: skip
-    readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "revoked_at", "rotated_from",
-                       "uses", "used_at", "created_at"]  # fmt: skip
+              "monthly_budget_usd", "spent_this_month", "expires_at", "revoked_at", "rotated_from", "uses",
+              "used_at", "created_at"]  # fmt: skip
+    readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "spent_this_month", "revoked_at",
+                       "rotated_from", "uses", "used_at", "created_at"]  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[APIKey]:
         return tally.counted(super().get_queryset(request))
@@ -51,6 +52,11 @@ class APIKeyAdmin(AuditedAdmin):
     @admin.display(boolean=True, description="in use")
     def is_usable(self, key: APIKey) -> bool:
         return key.is_usable
+
+    @admin.display(description="spent this month")
+    def spent_this_month(self, key: APIKey) -> str:
+        """On a key's own page alone: over a list of keys it would add up every record of the month."""
+        return f"{budgets.statement(budgets.of_key(key))['spent_usd']:.6f} USD"
 
     @admin.action(description="Revoke the selected keys, for good")
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:

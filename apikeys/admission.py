@@ -15,17 +15,20 @@ from uuid import UUID
 
 from redis import Redis
 
+from apikeys import budgets, usage
+from apikeys.budgets import Account
 from apikeys.callers import Caller
 from apikeys.models import APIKey, KeyCollection
 from ragsite.lib import redis_client, row_security
 from ragsite.lib.addresses import bits, network_bits
+from ragsite.lib.money import micro
 from ragsite.lib.ratelimit import LocalBuckets
 
-STREAM = "records"
+STREAM = usage.STREAM
 RECORD_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
 CHANGE_SECONDS = 120  # longer than any look-up in Postgres takes
-_TRIES = 3
-_SCRIPT = (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
+_TRIES = 4
+_SCRIPT = budgets.MONTH + (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
 
 # Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
 # KEYS: the key's record, the mark of its last change. ARGV: the mark as it was, the record, seconds to live.
@@ -40,7 +43,8 @@ end
 class Lookup:
     """What a request asks the cache for, and what its record of use will say if it is found there.
 
-    `address`: where it comes from. `scope`: what a key must hold to be given an answer from the cache.
+    `address`: where it comes from. `scope`: what a key must hold to be given an answer from the cache. `asks`: whether
+    it asks for what may cost money, and is refused once a budget is spent.
     """
 
     address: str = "127.0.0.1"
@@ -51,6 +55,7 @@ class Lookup:
     endpoint: str = ""
     method: str = ""
     milliseconds: float = 0.0
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Admission:
     """What is known of a key's request before any work is done for it; times in seconds.
 
     `from_here`: whether the key may be used from this address; when not, `admitted` is false as well. `corpus_version` None: nothing may be cached. `stored`: the cached answer as it stands in Redis, unchecked.
+    `spent`: whose budget is spent, "key" or "tenant"; of an admitted request, which took its token all the same.
     """
 
     caller: Caller
@@ -71,6 +77,7 @@ class Admission:
     corpus_version: int | None = None
     stored: bytes | None = None
     entry: bytes | None = None
+    spent: str = ""
 
 
 def admit(key_hash: str, lookup: Lookup) -> Admission | None:
@@ -132,6 +139,9 @@ def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | Non
     names = [_name(key_hash), STREAM, _mark(key_hash)]
     for _ in range(_TRIES):
         reply: Any = script(keys=names, args=_arguments(lookup))
+        if reply[0] == b"uncounted":
+            _count(client, *(part.decode() for part in reply[1:]))
+            continue
         if reply[0] != b"absent":
             return _read(reply) if reply[0] == b"known" else None
         record = _record(key_hash)
@@ -139,6 +149,12 @@ def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | Non
         client.eval(_KEEP, 2, _name(key_hash), _mark(key_hash), reply[1], text, RECORD_SECONDS)
     # It is being changed again and again: Postgres knows what it is now.
     return _without_redis(key_hash, lookup)
+
+
+def _count(client: Redis, month: str, tenant: str, *lines: str) -> None:
+    """Makes the counters anew that the script misses; a line "" is the tenant's own."""
+    for line in lines:
+        budgets.count(client, Account(UUID(tenant), UUID(line) if line else None), month)
 
 
 def _arguments(lookup: Lookup) -> list[str | float]:
@@ -151,11 +167,12 @@ def _arguments(lookup: Lookup) -> list[str | float]:
         lookup.question,
         bits(lookup.address),
         lookup.scope,
+        "1" if lookup.asks else "",
     ]
 
 
 def _read(reply: list[Any]) -> Admission:
-    _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here = reply
+    _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here, spent = reply
     key = json.loads(record)
     return Admission(
         caller=_caller(key),
@@ -169,6 +186,7 @@ def _read(reply: list[Any]) -> Admission:
         corpus_version=int(version) if version else None,
         stored=stored,
         entry=entry,
+        spent=spent.decode(),
     )
 
 
@@ -187,12 +205,12 @@ def _caller(key: dict[str, Any]) -> Caller:
 def _record(key_hash: str) -> dict[str, Any] | None:
     """A key as Redis holds it (no secret in it), or None where there is no usable one.
 
-    A time stands in milliseconds of the Unix epoch, and is left out when there is none: Lua's JSON reads a null
-    as something true. A network stands as the bits that every address in it begins with.
+    A time stands in milliseconds of the Unix epoch, a budget in millionths of a dollar, and either is left out when there
+    is none: Lua's JSON reads a null as something true. A network stands as the bits that every address in it begins with.
     """
     with row_security.across():  # whose the key is, is what is asked
         keys = APIKey.objects.across_tenants().filter(revoked_at=None, tenant__active=True)
-        key = keys.filter(key_hash=key_hash).first()
+        key = keys.select_related("tenant").filter(key_hash=key_hash).first()
     if key is None or not key.is_usable:
         return None
     collections = _readable(key) if key.restricted else None
@@ -209,6 +227,10 @@ def _record(key_hash: str) -> dict[str, Any] | None:
     }
     if key.expires_at:
         record["expires"] = int(key.expires_at.timestamp() * 1000)
+    if key.monthly_budget_usd is not None:
+        record |= {"budget": micro(key.monthly_budget_usd), "line": str(key.first_of_line)}
+    if key.tenant.monthly_budget_usd is not None:
+        record["tenant_budget"] = micro(key.tenant.monthly_budget_usd)
     return record
 
 
@@ -233,14 +255,26 @@ def _without_redis(key_hash: str, lookup: Lookup) -> Admission | None:
     per_second, burst = key["rate"] / 60, key["burst"]
     tokens = buckets.take(key["key"], per_second=per_second, burst=burst) if from_here else 0.0
     left = max(0.0, tokens)
+    admitted = from_here and tokens >= 0
     return Admission(
         caller=_caller(key),
         from_here=from_here,
         rate_limit=key["rate"],
         burst=burst,
-        admitted=from_here and tokens >= 0,
+        admitted=admitted,
         tokens_left=left,
         # How far a refused one is from a whole token: `take` tells it as what was missing.
         retry_after=max(0.0, -tokens if tokens < 0 else 1 - left) / per_second,
         full_after=(burst - left) / per_second,
+        spent=_spent(key) if admitted and lookup.asks and lookup.scope in key["scopes"] else "",
+    )
+
+
+def _spent(key: dict[str, Any]) -> str:
+    """Whose budget is spent by the records in Postgres."""
+    tenant = UUID(key["tenant"])
+    if "budget" in key and budgets.is_spent(Account(tenant, UUID(key["line"])), key["budget"]):
+        return "key"
+    return (
+        "tenant" if "tenant_budget" in key and budgets.is_spent(Account(tenant), key["tenant_budget"]) else ""
     )

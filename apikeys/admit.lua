@@ -4,10 +4,12 @@
 -- KEYS: the key's record, the stream of records, the mark of the key's last change.
 -- ARGV: digest of the question and its parameters ('' where nothing can be cached), request id, endpoint,
 --       method, milliseconds so far, question as asked, the client's address in bits, the scope that reading a
---       cached answer takes.
--- Returns {'absent', mark}, {'unknown'} or
+--       cached answer takes, '1' where the request asks for what may cost money.
+-- Returns {'absent', mark}, {'unknown'}, {'uncounted', month, tenant, line of keys ('' = the tenant's own), ...}
+--         where the counter of a budget is missing, or
 --         {'known', record, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
---          corpus version ('' = do not cache), stored answer or false, stream entry or false, from here (0/1)}.
+--          corpus version ('' = do not cache), stored answer or false, stream entry or false, from here (0/1),
+--          whose budget is spent ('key', 'tenant' or '')}.
 
 redis.replicate_commands() -- Redis before 7 asks for it, because TIME differs from run to run
 
@@ -19,7 +21,34 @@ local key = cjson.decode(record)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if key.expires and key.expires <= now then return {'unknown'} end
-if redis.call('EXISTS', 'closed:' .. key.tenant) == 1 then return {'unknown'} end
+local standing = redis.call('MGET', 'closed:' .. key.tenant, 'budget:' .. key.tenant)
+if standing[1] then return {'unknown'} end
+
+-- A request that will be refused finds nothing here: finding an answer also records it as given.
+local may_ask = false
+for _, scope in ipairs(key.scopes) do
+  if scope == ARGV[8] then may_ask = true end
+end
+
+-- A tenant's budget that was changed lately stands beside the key's record, which was read before ('' = it has none).
+local of_tenant = key.tenant_budget
+if standing[2] then of_tenant = tonumber(standing[2]) end
+local spent = ''
+if may_ask and ARGV[9] == '1' and (key.budget or of_tenant) then
+  local month = month_of(clock[1])
+  local uncounted = {'uncounted', month, key.tenant}
+  local function check(line, budget, whose)
+    local sum = redis.call('GET', 'spent:' .. (line or key.tenant) .. ':' .. month)
+    if not sum then
+      table.insert(uncounted, line or '')
+    elseif tonumber(sum) >= budget then
+      spent = whose
+    end
+  end
+  if of_tenant then check(nil, of_tenant, 'tenant') end
+  if key.budget then check(key.line, key.budget, 'key') end
+  if #uncounted > 3 then return uncounted end
+end
 
 local from_here = 1
 if key.networks[1] then
@@ -49,16 +78,10 @@ local until_full = math.ceil((key.burst - tokens) / per_ms)
 redis.call('PEXPIRE', bucket, until_full + 60000)
 local until_next = math.max(0, math.ceil((1 - tokens) / per_ms))
 
--- A request that will be refused finds nothing here: finding an answer also records it as given.
-local may_read = false
-for _, scope in ipairs(key.scopes) do
-  if scope == ARGV[8] then may_read = true end
-end
-
 local version = ''
 local answer = false
 local entry = false
-if admitted == 1 and may_read and ARGV[1] ~= '' then
+if admitted == 1 and may_ask and spent == '' and ARGV[1] ~= '' then
   local corpus = redis.call('HMGET', 'corpus:' .. key.tenant, 'version', 'pending')
   -- While a change of the corpus is being committed nobody knows which version is true: no cache then.
   if corpus[1] and tonumber(corpus[2] or 0) <= tonumber(corpus[1]) then
@@ -74,4 +97,4 @@ if admitted == 1 and may_read and ARGV[1] ~= '' then
       'question', ARGV[6], 'answer', string.sub(answer, 17, 52))
   end
 end
-return {'known', record, admitted, exact, until_next, until_full, version, answer, entry, from_here}
+return {'known', record, admitted, exact, until_next, until_full, version, answer, entry, from_here, spent}

@@ -12,11 +12,21 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.tenancy import TenantQuerySet
-from apikeys import callers, keys, summary, tally
+from apikeys import budgets, callers, keys, summary, tally
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from apikeys.permissions import IsBusiness, IsKey
-from apikeys.serializers import KeyIn, KeyOut, NewKeyOut, Period, RotateIn, SelfOut, TenantUsageOut, UsageOut
+from apikeys.serializers import (
+    KeyDetailOut,
+    KeyIn,
+    KeyOut,
+    NewKeyOut,
+    Period,
+    RotateIn,
+    SelfOut,
+    TenantUsageOut,
+    UsageOut,
+)
 from ragsite.lib.api import TakesIn
 
 ONCE = {"Cache-Control": "no-store"}
@@ -50,10 +60,10 @@ class KeysView(TakesIn, ListAPIView[APIKey]):
 class KeyView(APIView):
     permission_classes = [IsBusiness]
 
-    @extend_schema(responses=KeyOut)
+    @extend_schema(responses=KeyDetailOut)
     def get(self, request: Request, pk: UUID) -> Response:
-        """A key, without the key."""
-        return Response(KeyOut(_keys(callers.of(request)).one(pk)).data)
+        """A key, without the key, and what is left of its budget."""
+        return Response(KeyDetailOut(_keys(callers.of(request)).one(pk)).data)
 
 
 class RotateView(APIView):
@@ -99,7 +109,7 @@ class SelfView(APIView):
         caller = callers.of(request)
         key = _keys(caller).one(str(caller.key_id))
         usage = UsageOut(summary.of_key(key, days=_days(request))).data
-        return Response({**KeyOut(key).data, "usage": usage})
+        return Response({**KeyDetailOut(key).data, "usage": usage})
 
 
 class UsageView(APIView):
@@ -107,9 +117,12 @@ class UsageView(APIView):
 
     @extend_schema(parameters=[Period], responses=TenantUsageOut)
     def get(self, request: Request) -> Response:
-        """What the tenant has used, by day, endpoint and key."""
-        usage = summary.of_tenant(callers.of(request).tenant_id, days=_days(request))
-        return Response(TenantUsageOut(usage).data)
+        """What the tenant has used, by day, endpoint and key, and what is left of its budget."""
+        caller = callers.of(request)
+        usage = summary.of_tenant(caller.tenant_id, days=_days(request))
+        return Response(
+            TenantUsageOut({**usage, "budget": budgets.statement(budgets.of_tenant(caller))}).data
+        )
 
 
 def _keys(caller: Caller) -> TenantQuerySet[APIKey]:

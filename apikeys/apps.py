@@ -10,5 +10,5 @@ class APIKeysConfig(AppConfig):
         from apikeys.models import APIKey, KeyCollection  # noqa: PLC0415  models cannot be had before
         from ragsite.lib import audit  # noqa: PLC0415
 
-        audit.register(APIKey, machine_made=["key_hash", "usage_count", "last_used_at"])
+        audit.register(APIKey, machine_made=["key_hash", "line", "usage_count", "last_used_at"])
         audit.register(KeyCollection)  # its rows are made with their key, and go with their collection

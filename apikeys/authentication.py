@@ -6,9 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from apikeys import admission, callers, keys, retries, usage
+from apikeys import admission, budgets, callers, keys, retries, usage
 from apikeys.admission import Admission, Lookup
 from apikeys.callers import Caller
+from apikeys.permissions import HasBudget
 from ragsite.lib.addresses import client_address
 from ragsite.lib.errors import Forbidden, RateLimited, Unauthenticated
 from ragsite.lib.middleware import elapsed_ms, request_id
@@ -45,6 +46,8 @@ class APIKeyAuthentication(BaseAuthentication):
                 f"This key's limit is {found.rate_limit} requests a minute. Try again in {wait} s.",
                 headers={"Retry-After": str(max(1, wait))},
             )
+        if found.spent:
+            raise budgets.refusal(found.spent)
         return found.caller, found
 
     def authenticate_header(self, request: Request) -> str:
@@ -69,11 +72,10 @@ def admission_of(request: Any) -> Admission | None:
 def _lookup(request: Request) -> Lookup:
     view = request.parser_context["view"]  # DRF sets it before it authenticates
     # Another method than POST is refused later on, and must not be recorded as an answer that was found.
+    posted = request.method == "POST"
     # Nor must one that may be answered with what its first sending got: that is no new answer.
-    asks = (
-        isinstance(view, AnswersFromCache) and request.method == "POST" and not retries.is_repeatable(request)
-    )
-    digest, question = view.digest(request) if asks else ("", "")
+    cacheable = posted and isinstance(view, AnswersFromCache) and not retries.is_repeatable(request)
+    digest, question = view.digest(request) if cacheable else ("", "")
     return Lookup(
         address=client_address(request),
         digest=digest,
@@ -82,4 +84,5 @@ def _lookup(request: Request) -> Lookup:
         endpoint=usage.endpoint(request),
         method=str(request.method),
         milliseconds=elapsed_ms(request),
+        asks=posted and HasBudget in view.permission_classes,
     )

@@ -19,9 +19,8 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
-from apikeys import keys
 from apikeys.callers import Caller
-from apikeys.models import IdempotentRequest
+from apikeys.models import APIKey, IdempotentRequest
 from ragsite.lib.errors import Conflict, Invalid, Unauthenticated
 
 MAX_KEY = 255
@@ -100,7 +99,8 @@ def sent(caller: Caller, *, endpoint: str, key: str, body: Any, claim: UUID) -> 
 def _client(caller: Caller) -> UUID:
     """A line of rotated keys is one client: it may get its new key between a request and the retry."""
     if caller.key_id is not None:
-        return keys.first_of_line(caller.tenant_id, caller.key_id)
+        key = APIKey.objects.for_tenant(caller.tenant_id).filter(pk=caller.key_id).first()
+        return key.first_of_line if key else caller.key_id
     if caller.user_id is None:
         raise Unauthenticated("No valid credentials were given.")
     return caller.user_id

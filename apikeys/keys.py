@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Tenant, User
@@ -23,16 +23,6 @@ from ragsite.lib import audit
 from ragsite.lib.errors import Conflict, NotFound
 
 _SHAPE = re.compile(r"rag_[0-9a-f]{32}")
-# UNION and not UNION ALL: a line that led back into itself would never end.
-_LINE = """
-WITH RECURSIVE line AS (
-    SELECT id, rotated_from_id FROM apikeys_apikey WHERE id = %(key)s AND tenant_id = %(tenant)s
-    UNION
-    SELECT earlier.id, earlier.rotated_from_id FROM apikeys_apikey AS earlier
-    JOIN line ON earlier.id = line.rotated_from_id WHERE earlier.tenant_id = %(tenant)s
-)
-SELECT id FROM line WHERE rotated_from_id IS NULL
-"""
 PREFIX_LENGTH = 12  # `rag_` and 8 digits: tells a tenant's keys apart, leaves 96 bits unknown
 
 
@@ -61,7 +51,7 @@ def mint(
 ) -> tuple[APIKey, str]:
     """A new key and, this once, the key itself. `collection_ids` None: it reads every collection.
 
-    `settings`: networks, rate_limit, burst, monthly_budget_usd, expires_at, rotated_from of `APIKey`.
+    `settings`: networks, rate_limit, burst, monthly_budget_usd, expires_at, rotated_from, line of `APIKey`.
     """
     raw = generate()
     key = APIKey.objects.create(
@@ -119,14 +109,6 @@ def rotate(key: APIKey, *, overlap: timedelta = timedelta(0)) -> tuple[APIKey, s
     return successor
 
 
-def first_of_line(tenant_id: UUID, key_id: UUID) -> UUID:
-    """The key that this one descends from by rotations, or itself: what tells one client from another."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LINE, {"tenant": tenant_id, "key": key_id})
-        found: tuple[UUID] | None = cursor.fetchone()
-    return found[0] if found else key_id
-
-
 def _successor(key: APIKey) -> tuple[APIKey, str]:
     collections = None
     if key.restricted:
@@ -143,6 +125,7 @@ def _successor(key: APIKey) -> tuple[APIKey, str]:
         monthly_budget_usd=key.monthly_budget_usd,
         expires_at=key.expires_at,
         rotated_from=key,
+        line=key.first_of_line,
     )
 
 

@@ -2,9 +2,11 @@
 
 from ipaddress import ip_network
 from typing import Any
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -46,7 +48,14 @@ class APIKey(TenantOwned):
     )
     rate_limit = models.PositiveIntegerField(default=60, help_text="Requests a minute, in the long run.")
     burst = models.PositiveIntegerField(default=20, help_text="Requests at once, after a pause.")
-    monthly_budget_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
+    monthly_budget_usd = models.DecimalField(
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="What its answers may cost in a calendar month (UTC), together with those of the keys that it was rotated from. Empty: no limit.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -59,6 +68,12 @@ class APIKey(TenantOwned):
         editable=False,
         related_name="rotated_to",
         db_constraint=False,
+    )
+    # No foreign key: it names a sum of costs, which outlives the key.
+    line = models.UUIDField(
+        null=True,
+        editable=False,
+        help_text="The first of the keys that were rotated into this one, which share a budget. Empty: itself.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -86,6 +101,10 @@ class APIKey(TenantOwned):
                 ip_network(network, strict=False)
             except ValueError as error:
                 raise ValidationError({"networks": str(error)}) from error
+
+    @property
+    def first_of_line(self) -> UUID:
+        return self.line or self.pk
 
     @property
     def is_usable(self) -> bool:

@@ -5,11 +5,11 @@ from typing import ClassVar
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from apikeys import callers
+from apikeys import budgets, callers
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from ragsite.lib.api import Refused
-from ragsite.lib.errors import AppError, Forbidden
+from ragsite.lib.errors import AppError, BudgetSpent, Forbidden
 
 
 class Nobody(BasePermission):
@@ -42,6 +42,20 @@ class CanQuery(CallerPermission):
 
     def allows(self, caller: Caller) -> bool:
         return caller.key_id is None or APIKey.Scope.QUERY in caller.scopes
+
+
+class HasBudget(BasePermission):
+    """Marks a view that asks for what may cost money. Once a budget is spent it lets nobody pass: keys are stopped at
+    admission, which sees to the view's having this class, and people here."""
+
+    def has_permission(self, request: Request, view: object) -> bool:
+        caller = callers.of(request)
+        if caller.key_id is None and request.method == "POST":
+            try:
+                budgets.check(caller)
+            except BudgetSpent as error:
+                raise Refused(error) from error
+        return True
 
 
 class CanIngest(CallerPermission):

@@ -7,6 +7,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apikeys import budgets
 from apikeys.models import APIKey
 from ragsite.lib.fields import StrictInteger, StrictSerializer, StrictText, StrictUUID
 
@@ -78,6 +79,26 @@ class KeyOut(serializers.ModelSerializer[APIKey]):
         return [str(collection.pk) for collection in key.collections.all()] if key.restricted else None
 
 
+class BudgetOut(serializers.Serializer[Any]):
+    monthly_usd = serializers.FloatField(allow_null=True, help_text="Null: no limit.")
+    spent_usd = serializers.FloatField(help_text="In this calendar month (UTC); complete within two seconds.")
+    remaining_usd = serializers.FloatField(allow_null=True)
+    renews_at = serializers.DateTimeField()
+
+
+class KeyDetailOut(KeyOut):
+    budget = serializers.SerializerMethodField(
+        help_text="With the keys that it was rotated from and into, whose costs it shares."
+    )
+
+    class Meta(KeyOut.Meta):
+        fields = [*KeyOut.Meta.fields, "budget"]
+
+    @extend_schema_field(BudgetOut)
+    def get_budget(self, key: APIKey) -> dict[str, Any]:
+        return dict(BudgetOut(budgets.statement(budgets.of_key(key))).data)
+
+
 class NewKeyOut(KeyOut):
     key = serializers.SerializerMethodField(help_text="The key itself, this once.")
 
@@ -119,15 +140,16 @@ class KeyTotalsOut(TotalsOut):
 
 
 class TenantUsageOut(UsageOut):
+    budget = BudgetOut()
     endpoints = EndpointOut(many=True)
     keys = KeyTotalsOut(many=True)
 
 
-class SelfOut(KeyOut):
+class SelfOut(KeyDetailOut):
     usage = UsageOut()
 
-    class Meta(KeyOut.Meta):
-        fields = [*KeyOut.Meta.fields, "usage"]
+    class Meta(KeyDetailOut.Meta):
+        fields = [*KeyDetailOut.Meta.fields, "usage"]
 
 
 class Period(StrictSerializer):

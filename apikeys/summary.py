@@ -9,6 +9,7 @@ from django.db.models import Aggregate, Count, FloatField, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
+from apikeys.budgets import Account
 from apikeys.models import APIKey, Usage
 from apikeys.usage import FIRST_ERROR
 from ragsite.lib.identifiers import floor
@@ -44,8 +45,9 @@ def _totals() -> dict[str, Any]:
 
 
 def of_key(key: APIKey, *, days: int) -> dict[str, Any]:
-    """A key's use together with that of the keys it was rotated from: one line of keys is one client."""
-    rows = _since(key.tenant_id, days).filter(key__in=_line(key))
+    """A key's use together with that of the keys it was rotated from and into: one line of keys is one client."""
+    line = Account(key.tenant_id, key.first_of_line).keys()
+    rows = _since(key.tenant_id, days).filter(key__in=line)
     return _with_days(rows)
 
 
@@ -69,14 +71,3 @@ def _with_days(rows: QuerySet[Usage]) -> dict[str, Any]:
     totals: Mapping[str, Any] = rows.aggregate(**_totals())
     by_day = rows.annotate(date=TruncDate("created_at")).values("date").annotate(**_totals()).order_by("date")
     return {**totals, "days": list(by_day)}
-
-
-def _line(key: APIKey) -> list[UUID]:
-    """The key and its predecessors."""
-    predecessors = dict(APIKey.objects.for_tenant(key.tenant_id).values_list("pk", "rotated_from"))
-    line: list[UUID] = []
-    current: UUID | None = key.pk
-    while current is not None and current not in line:
-        line.append(current)
-        current = predecessors.get(current)
-    return line

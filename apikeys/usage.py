@@ -2,24 +2,30 @@
 
 A record is appended to a Redis stream before the answer goes out and reaches Postgres in batches (`write`), at
 least once; the request's id as primary key makes it exactly once. Without Redis it goes to Postgres directly.
+
+What a request reserved in budgets (`apikeys.budgets`) is settled in the same step, whatever became of the request.
 """
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.http import HttpRequest
+from redis import Redis
 from rest_framework.request import Request
 
-from apikeys.admission import STREAM
 from apikeys.callers import Caller
-from ragsite.lib import redis_client, row_security
+from ragsite.lib import months, redis_client, row_security
 from ragsite.lib.identifiers import made_at
 from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.money import micro
 
+STREAM = "records"
 FIRST_ERROR = 400  # HTTP's: what lies below is a success
 _RECORDED = "ragsite.recorded"  # in request.META
 _SPENT = "ragsite.spent"
@@ -52,6 +58,7 @@ _INSERT = (
 MAX_ENDPOINT, MAX_METHOD = 100, 10
 MAX_TOKENS = 2**31 - 1
 MAX_COST = Decimal(999_999)
+_SETTLE = (Path(__file__).parent / "settle.lua").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,36 @@ class Spent:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
+
+    def within_bounds(self) -> "Spent":
+        """As the columns can hold it. What is no amount, or less than none, counts as none: no sum survives a NaN."""
+        cost = self.cost_usd if self.cost_usd.is_finite() else Decimal(0)
+        return Spent(
+            from_cache=self.from_cache,
+            prompt_tokens=min(max(self.prompt_tokens, 0), MAX_TOKENS),
+            completion_tokens=min(max(self.completion_tokens, 0), MAX_TOKENS),
+            cost_usd=min(max(cost, Decimal(0)), MAX_COST),
+        )
+
+
+@dataclass(slots=True)
+class Tab:
+    """What a request has open at its budgets: accounts, the names of its reservations, what each call took."""
+
+    accounts: tuple[UUID, ...]
+    held: list[str] = field(default_factory=list)
+    taken: list[Spent] = field(default_factory=list)
+
+    def spent(self) -> Spent:
+        return Spent(
+            prompt_tokens=sum(spent.prompt_tokens for spent in self.taken),
+            completion_tokens=sum(spent.completion_tokens for spent in self.taken),
+            cost_usd=sum((spent.cost_usd for spent in self.taken), Decimal(0)),
+        )
+
+
+_tabs: dict[UUID, Tab] = {}  # of the requests that are being answered, by their ids; their records close them
+_stale: set[str] = set()  # counters in Redis that have missed what was written to Postgres directly
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +115,7 @@ class Entry:
 
     def row(self) -> tuple[Any, ...]:
         """The values of COLUMNS. When it was is told by the id."""
+        spent = self.spent.within_bounds()
         return (
             self.id,
             self.tenant_id,
@@ -88,11 +126,11 @@ class Entry:
             self.method[:MAX_METHOD],
             self.status,
             self.status < FIRST_ERROR,
-            float(self.milliseconds),
-            self.spent.from_cache,
-            min(self.spent.prompt_tokens, MAX_TOKENS),
-            min(self.spent.completion_tokens, MAX_TOKENS),
-            min(self.spent.cost_usd, MAX_COST),
+            max(0.0, float(self.milliseconds)) if math.isfinite(self.milliseconds) else 0.0,
+            spent.from_cache,
+            spent.prompt_tokens,
+            spent.completion_tokens,
+            spent.cost_usd,
         )
 
 
@@ -137,13 +175,46 @@ def record_request(request: HttpRequest | Request, caller: Caller, *, status: in
     )
 
 
+def tab(request: UUID, accounts: tuple[UUID, ...]) -> Tab:
+    """The tab of a request, which its record closes."""
+    return _tabs.setdefault(request, Tab(accounts))
+
+
 def record(entry: Entry) -> None:
     """Keeps a record safe before the request is answered: on the stream, or else in Postgres."""
-    fields: dict[Any, Any] = to_stream(entry)
+    owed = _tabs.pop(entry.id, None)
+    if owed is not None:
+        entry = replace(entry, spent=owed.spent().within_bounds())
     try:
-        redis_client.guarded(lambda client: client.xadd(STREAM, fields))
+        redis_client.guarded(lambda client: _append(client, entry, owed))
     except redis_client.DOWN:
         write([entry])
+        if owed is not None and entry.spent.cost_usd:
+            _stale.update(f"spent:{account}:{_month(entry)}" for account in owed.accounts)
+
+
+def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
+    fields: dict[Any, Any] = to_stream(entry)
+    if owed is None:
+        client.xadd(STREAM, fields)
+    else:
+        cost = micro(entry.spent.cost_usd)
+        accounts = [str(account) for account in owed.accounts]
+        settled: list[Any] = [_month(entry), cost, len(accounts), *accounts, len(owed.held), *owed.held]
+        pairs = [part for pair in fields.items() for part in pair]
+        client.register_script(_SETTLE)(keys=[STREAM], args=[*settled, *pairs])
+    while _stale:
+        name = _stale.pop()
+        try:
+            client.delete(name)
+        except redis_client.DOWN:
+            _stale.add(name)
+            break  # the record is kept, and must not be written twice
+
+
+def _month(entry: Entry) -> str:
+    """That of the request's id, as in the sum of records that a counter is made of."""
+    return months.name(made_at(entry.id))
 
 
 def to_stream(entry: Entry) -> dict[str, str]:

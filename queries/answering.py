@@ -9,6 +9,7 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
+from apikeys.purses import CallersPurse
 from documents import intake, search
 from documents.models import Document
 from documents.search import Found, Scope
@@ -48,7 +49,11 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
         found = _found(question)
         generating = perf_counter()
         generated = generation.generate(
-            ask.question, found.hits, idf=found.idf, tenant_prompt=question.tenant.prompt
+            ask.question,
+            found.hits,
+            idf=found.idf,
+            purse=CallersPurse(caller, query_id),
+            tenant_prompt=question.tenant.prompt,
         )
     return _kept(question, found, generated, generating=generating)
 
@@ -65,7 +70,11 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
         yield from sources(found.hits)
         generating = perf_counter()
         told = generation.stream(
-            ask.question, found.hits, idf=found.idf, tenant_prompt=question.tenant.prompt
+            ask.question,
+            found.hits,
+            idf=found.idf,
+            purse=CallersPurse(caller, query_id),
+            tenant_prompt=question.tenant.prompt,
         )
         with closing(told):
             for part in told:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apikeys import callers, retries
-from apikeys.permissions import CanQuery, IsBusiness
+from apikeys.permissions import CanQuery, HasBudget, IsBusiness
 from queries import answering, cache, history, lookup, replies
 from queries.answers import sources
 from queries.models import Query
@@ -41,7 +41,7 @@ class QueryView(GenericAPIView[Query]):
     answer, or one `error` with the problem.
     """
 
-    permission_classes = [CanQuery]
+    permission_classes = [CanQuery, HasBudget]
     serializer_class = QueryIn
     content_negotiation_class = replies.AcceptsEvents
 

@@ -1,44 +1,50 @@
 """Answers by a chat model. Only a site that has one imports this: the vendor's client takes most of a second to load."""
 
-import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from decimal import Decimal
 
 from django.conf import settings
 
+from apikeys.purses import Purse
 from apikeys.usage import Spent
 from documents.search import Hit
-from queries import citations, prompts
+from queries import citations, prices, prompts
 from queries.generation import Generated
 from ragsite.lib import llm
 from ragsite.lib.llm import ChatEndpoint, Completion
 
-_DATE = re.compile(r"[-@]\d[\d-]*$")
 
-
-def complete(question: str, hits: Sequence[Hit], *, tenant_prompt: str) -> Generated:
-    """Raises ModelFailed, ModelTimeout or Unavailable."""
-    completion = llm.complete(_endpoint(), prompts.messages(question, hits, tenant_prompt=tenant_prompt))
-    return _generated(citations.keep_given(completion.text, _given(hits)), completion)
+def complete(question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str) -> Generated:
+    """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
+    messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
+    purse.reserve(prices.most(messages))
+    completion = llm.complete(_endpoint(), messages)
+    spent = prices.spent(completion, messages)
+    purse.take(spent)
+    return _generated(citations.keep_given(completion.text, _given(hits)), completion, spent)
 
 
 def stream(
-    question: str, hits: Sequence[Hit], *, tenant_prompt: str
+    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str
 ) -> Generator[str | Generated, None, None]:
     """The answer's text as it comes, its citations checked, and last the whole. Raises as `complete` does, at any time.
 
-    Closing it closes the call to the model.
+    Closing it closes the call to the model. What was answered in part costs what was reserved: the endpoint tells the
+    tokens at the end alone, and whoever leaves just before it would pay for nothing.
     """
-    told = llm.stream(_endpoint(), prompts.messages(question, hits, tenant_prompt=tenant_prompt))
-    completions: list[Completion] = []
+    messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
+    purse.reserve(prices.most(messages))
+    told = llm.stream(_endpoint(), messages)
+    completions: list[tuple[Completion, Spent]] = []
 
     def pieces() -> Iterator[str]:
         for part in told:
             if isinstance(part, str):
+                purse.take(Spent(cost_usd=purse.reserved))
                 yield part
             else:
-                completions.append(part)
+                completions.append((part, prices.spent(part, messages)))
+                purse.take(completions[0][1])
 
     shown = []
     with closing(told):
@@ -47,7 +53,7 @@ def stream(
             yield text
     if not shown:
         yield prompts.NOT_FOUND
-    yield _generated("".join(shown), completions[0])
+    yield _generated("".join(shown), *completions[0])
 
 
 def _endpoint() -> ChatEndpoint:
@@ -65,7 +71,7 @@ def _given(hits: Sequence[Hit]) -> set[int]:
     return set(range(1, len(hits) + 1))
 
 
-def _generated(text: str, completion: Completion) -> Generated:
+def _generated(text: str, completion: Completion, spent: Spent) -> Generated:
     """A model's text is hostile input: its citations were checked, and where it is shown it is escaped."""
     text = text or prompts.NOT_FOUND
     return Generated(
@@ -73,22 +79,5 @@ def _generated(text: str, completion: Completion) -> Generated:
         found=prompts.NOT_FOUND not in text,
         generator="openai",
         model=completion.model,
-        spent=_spent(completion),
+        spent=spent,
     )
-
-
-def _spent(completion: Completion) -> Spent:
-    """The cost by MODEL_PRICES, which are per million tokens; a model without a price costs nothing."""
-    prompt, answer = _prices(completion.model)
-    dollars = (completion.prompt_tokens * prompt + completion.completion_tokens * answer) / 1_000_000
-    return Spent(
-        prompt_tokens=completion.prompt_tokens,
-        completion_tokens=completion.completion_tokens,
-        cost_usd=Decimal(str(round(dollars, 6))),
-    )
-
-
-def _prices(model: str) -> tuple[float, float]:
-    """Endpoints asked for gpt-4o-mini say that gpt-4o-mini-2024-07-18 answered: the price is that of the plain name."""
-    prices: dict[str, tuple[float, float]] = settings.MODEL_PRICES
-    return prices.get(model) or prices.get(_DATE.sub("", model)) or (0.0, 0.0)

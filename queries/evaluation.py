@@ -15,6 +15,7 @@ from django.db import connection
 from Stemmer import Stemmer
 
 from accounts.models import Tenant
+from apikeys.purses import Purse
 from documents import indexing, intake, lexical, search, tasks
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
@@ -145,7 +146,7 @@ def mean(scores: Sequence[Scores]) -> Scores:
 
 def _answer(question: Question, found: Found) -> Scores:
     started = perf_counter()
-    generated = generation.generate(question.text, found.hits[:TOP_K], idf=found.idf)
+    generated = generation.generate(question.text, found.hits[:TOP_K], idf=found.idf, purse=Purse())
     text = generated.text.casefold()
     return {
         "answer has gold span": float(any(answer.casefold() in text for answer in question.answers)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from apikeys.purses import Purse
 from apikeys.usage import Spent
 from documents.search import Hit
 from queries import extractive, prompts
@@ -29,18 +30,19 @@ class Generated:
 
 
 def generate(
-    question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], tenant_prompt: str = ""
+    question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], purse: Purse, tenant_prompt: str = ""
 ) -> Generated:
-    """Raises ModelFailed, ModelTimeout or Unavailable when a model is configured and does not answer."""
+    """Raises ModelFailed, ModelTimeout or Unavailable when a model is configured and does not answer, and BudgetSpent
+    when the purse does not hold what its answer may cost."""
     if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
         return _extract(question, hits, idf)
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    return completion.complete(question, hits, tenant_prompt=tenant_prompt)
+    return completion.complete(question, hits, purse=purse, tenant_prompt=tenant_prompt)
 
 
 def stream(
-    question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], tenant_prompt: str = ""
+    question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], purse: Purse, tenant_prompt: str = ""
 ) -> Generator[str | Generated, None, None]:
     """The answer's text in pieces, and last the whole that they make up. Raises as `generate` does, at any time."""
     if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
@@ -50,7 +52,7 @@ def stream(
         return
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    yield from completion.stream(question, hits, tenant_prompt=tenant_prompt)
+    yield from completion.stream(question, hits, purse=purse, tenant_prompt=tenant_prompt)
 
 
 def pieces(text: str) -> list[str]:

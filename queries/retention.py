@@ -5,7 +5,7 @@ Whole months go as partitions once no tenant keeps anything of them; what a tena
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.models import Tenant
 from apikeys.models import IdempotentRequest, Usage
 from queries.models import Feedback, Query
-from ragsite.lib import batches, partitions, row_security
+from ragsite.lib import batches, months, partitions, row_security
 from ragsite.lib.identifiers import floor
 
 PARTITIONED: Mapping[str, Any] = {"apikeys_usage": Usage, "queries_query": Query}
@@ -68,7 +68,7 @@ def _prune(now: datetime, *, dry_run: bool) -> Pruned:
         )
         _prune_months(gone, before=oldest, dry_run=dry_run)
     late = dict.fromkeys(recorded - bounds.keys(), now)
-    for rows in (*_records(bounds, month=_month(now)), *_records(late, month=now), *_expired(now)):
+    for rows in (*_records(bounds, month=months.begin(now)), *_records(late, month=now), *_expired(now)):
         _prune_rows(gone, rows, dry_run=dry_run)
     for month, count in gone.months.items():
         gone.rows[month[:-_MONTH]] -= count or 0  # told once
@@ -104,10 +104,6 @@ def _prune_months(gone: Pruned, *, before: datetime, dry_run: bool) -> None:
                 )
             else:
                 gone.months[month] = None
-
-
-def _month(now: datetime) -> datetime:
-    return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _records(bounds: Mapping[UUID, datetime], *, month: datetime) -> Iterator[QuerySet[Any]]:

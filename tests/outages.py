@@ -30,6 +30,15 @@ def redis_at(url: str) -> Iterator[None]:
 
 
 @contextmanager
+def redis_waited_for() -> Iterator[None]:
+    """The tests' own Redis, which may take its time: on a busy machine a round trip can outlast a request's patience,
+    and what is exact with Redis is not without it."""
+    url = settings.REDIS_URL
+    with redis_at(f"{url}{'&' if '?' in url else '?'}socket_timeout=20&socket_connect_timeout=20"):
+        yield
+
+
+@contextmanager
 def redis_refused() -> Iterator[None]:
     with redis_at(REFUSED):
         yield

@@ -3,6 +3,7 @@
 A secret may stand in a file instead: `NAME_FILE` names it (Docker and Kubernetes mount secrets so).
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -77,5 +78,7 @@ def prices(name: str, default: str = "") -> dict[str, tuple[float, float]]:
             prompt, completion = (float(amount) for amount in amounts.split("/"))
         except ValueError as error:
             raise ImproperlyConfigured(f"{name} must be model=prompt/completion, not {entry!r}") from error
+        if not all(0 <= price < math.inf for price in (prompt, completion)):  # also refuses nan
+            raise ImproperlyConfigured(f"{name} must hold prices of 0 or more, not {entry!r}")
         table[model.strip()] = (prompt, completion)
     return table

@@ -14,7 +14,7 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from django.utils import timezone
 from psycopg import errors, sql
 
-from ragsite.lib import row_security
+from ragsite.lib import months, row_security
 from ragsite.lib.identifiers import floor
 
 OWNER = "owner"
@@ -47,10 +47,10 @@ WHERE inhparent = to_regclass(%s) AND NOT part.relrowsecurity
 
 def make_ahead(table: str, *, using: str = OWNER) -> None:
     """Makes the partitions of this month and the next ones, where they are missing; raises Busy."""
-    now = timezone.now().astimezone(UTC)
+    now = timezone.now()
     with row_security.across():  # rows move between partitions, whoever's they are
         for ahead in range(MONTHS_AHEAD + 1):
-            start, end = _month(now, ahead), _month(now, ahead + 1)
+            start, end = months.begin(now, ahead=ahead), months.begin(now, ahead=ahead + 1)
             _as_owner(partial(_make, table=table, start=start, end=end), using=using)
 
 
@@ -106,13 +106,8 @@ def _as_owner(run: Callable[[Any], Result], *, using: str = OWNER) -> Result:
     raise Busy(f"Others kept their locks for {TRIES} tries.")
 
 
-def _month(moment: datetime, ahead: int) -> datetime:
-    months = moment.year * 12 + moment.month - 1 + ahead
-    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
-
-
 def _end(year: int, month: int) -> datetime:
-    return _month(datetime(year, month, 1, tzinfo=UTC), 1)
+    return months.begin(datetime(year, month, 1, tzinfo=UTC), ahead=1)
 
 
 def _detach(cursor: Any, table: str, month: str) -> None:

@@ -65,7 +65,7 @@ def test_choice_names_what_there_is(given: pytest.MonkeyPatch) -> None:
 def test_prices_are_read_and_malformed_ones_refused(given: pytest.MonkeyPatch) -> None:
     given.setenv("THING", "small=0.15/0.60, large = 2/8")
     assert environment.prices("THING") == {"small": (0.15, 0.60), "large": (2.0, 8.0)}
-    for value in ("small", "small=1", "small=1/2/3", "small=a/b"):
+    for value in ("small", "small=1", "small=1/2/3", "small=a/b", "small=nan/1", "small=1/-2", "small=inf/1"):
         given.setenv("THING", value)
         with pytest.raises(ImproperlyConfigured, match="THING"):
             environment.prices("THING")

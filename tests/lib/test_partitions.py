@@ -106,7 +106,7 @@ def test_months_that_are_over_are_found_and_dropped(table: str, monkeypatch: pyt
     due = partitions.older_than(table, datetime(2031, 1, 1, tzinfo=UTC))
     assert due == ["things_2030_11", "things_2030_12"]
     assert [partitions.count(month) for month in due] == [1, 1]
-    with connection.cursor() as cursor:  # as a run leaves it that ends between its two halves
+    with connections["owner"].cursor() as cursor:  # as a run leaves it that ends between its two halves
         cursor.execute("ALTER TABLE things DETACH PARTITION things_2030_11")
     for month in due:
         partitions.drop(table, month)
@@ -116,27 +116,29 @@ def test_months_that_are_over_are_found_and_dropped(table: str, monkeypatch: pyt
 
 
 def test_neighbours_of_like_names_are_left_alone(table: str) -> None:
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         cursor.execute("CREATE TABLE things_2030_01_copy (id int); CREATE TABLE things_more_2030_01 (id int)")
     assert partitions.older_than(table, datetime(2040, 1, 1, tzinfo=UTC)) == []
 
 
 @pytest.fixture
 def shared_table(transactional_db: None) -> Iterator[str]:
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE shared (id uuid PRIMARY KEY, name text)")
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("CREATE TABLE shared (id uuid PRIMARY KEY, tenant_id uuid, name text)")
         cursor.execute(partitions.CONVERT.format(table="shared"))
         cursor.execute(
             "CREATE TABLE shared_2020_01 PARTITION OF shared FOR VALUES FROM (%s) TO (%s)",
             [floor(datetime(2020, 1, 1, tzinfo=UTC)), floor(datetime(2020, 2, 1, tzinfo=UTC))],
         )
     yield "shared"
-    with connection.cursor() as cursor:
+    with connections["owner"].cursor() as cursor:
         cursor.execute("DROP TABLE shared")
 
 
 def elsewhere() -> "psycopg.Connection[Any]":
-    return psycopg.connect(make_conninfo(os.environ["DATABASE_URL"], dbname=connection.settings_dict["NAME"]))
+    return psycopg.connect(
+        make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=connections["owner"].settings_dict["NAME"])
+    )
 
 
 def test_table_in_use_is_waited_for_in_short_steps(

@@ -8,7 +8,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from pytest_django.fixtures import Settings
 
 from apikeys.models import Usage
-from queries import completion, recording
+from queries import prices, recording
 from queries.models import Query
 from ragsite.lib.llm import Completion
 from tests.makers import Party, ingest
@@ -138,5 +138,5 @@ def test_every_request_has_a_mark_of_its_own(ours: Party, model: ModelServer) ->
 )
 def test_a_dated_model_costs_what_its_name_does(settings: Settings, model_name: str, cost: float) -> None:
     settings.MODEL_PRICES = {"gpt-x": (1.0, 2.0)}
-    spent = completion._spent(Completion("text", model_name, 1_000_000, 1_000_000))
+    spent = prices.spent(Completion("text", model_name, 1_000_000, 1_000_000), [])
     assert float(spent.cost_usd) == cost

@@ -1,0 +1,23 @@
+"""A tenant's budget is enforced, and says so."""
+
+import django.core.validators
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("accounts", "0004_retention_is_enforced")]
+
+    operations = [
+        migrations.AlterField(
+            model_name="tenant",
+            name="monthly_budget_usd",
+            field=models.DecimalField(
+                blank=True,
+                decimal_places=4,
+                help_text="What its keys' and people's answers may cost in a calendar month (UTC). Empty: no limit.",
+                max_digits=12,
+                null=True,
+                validators=[django.core.validators.MinValueValidator(0)],
+            ),
+        ),
+    ]
