@@ -213,7 +213,7 @@ def test_lines_of_keys_that_were_rotated_before_are_found(ours: Party) -> None:
     second, _ = keys.rotate(first)
     third, _ = keys.rotate(second)
     APIKey.objects.across_tenants().update(line=None)
-    fill = __import__(f"{migrations}.0002_key_line", fromlist=["FILL"]).FILL
+    fill = __import__(f"{migrations}.0006_key_line", fromlist=["FILL"]).FILL
     with connection.cursor() as cursor:
         cursor.execute(fill)
     lines = dict(APIKey.objects.for_tenant(ours.tenant).values_list("pk", "line"))

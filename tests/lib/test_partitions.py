@@ -154,7 +154,7 @@ def test_table_in_use_is_waited_for_in_short_steps(
             writer.autocommit = True
             while not done.is_set():
                 before = time.monotonic()
-                writer.execute("INSERT INTO shared VALUES (%s, 'x')", [uuid7()])
+                writer.execute("INSERT INTO shared VALUES (%s, NULL, 'x')", [uuid7()])
                 waits.append(time.monotonic() - before)
                 time.sleep(0.005)
 

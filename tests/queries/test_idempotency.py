@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from apikeys import admission, idempotency, keys
 from documents.models import Document
+from queries import retention
 from tests.makers import Party, make_key, make_user, signed_in, with_key
 from tests.model_server import Behaviour, ModelServer
 from tests.outages import redis_refused
