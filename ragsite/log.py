@@ -1,8 +1,12 @@
 """Logging: one line an event, as JSON for machines or as text for a terminal, on standard error."""
 
+import logging
+import re
 from typing import Any
 
 import structlog
+
+_KEY = re.compile(r"rag_[0-9a-f]{32}", re.IGNORECASE)
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -11,6 +15,27 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
+
+
+def redacted(text: str) -> str:
+    """Without API keys. Our own lines name none; a path, an exception or a broken header may, as a client sent it."""
+    return _KEY.sub("rag_[redacted]", text)
+
+
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+class RedactingFormatter(logging.Formatter):
+    """Another formatter's lines without API keys: for servers that bring their own."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(self._inner.format(record))
 
 
 def configuration(*, level: str, form: str) -> dict[str, Any]:
@@ -24,7 +49,7 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
         structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
     formatter = {
-        "()": structlog.stdlib.ProcessorFormatter,
+        "()": LineFormatter,
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         "foreign_pre_chain": _SHARED,
     }
