@@ -1,12 +1,11 @@
 """Logging: one line an event, as JSON for machines or as text for a terminal, on standard error."""
 
 import logging
-import re
 from typing import Any
 
 import structlog
 
-_KEY = re.compile(r"rag_[0-9a-f]{32}", re.IGNORECASE)
+from ragsite.lib.redaction import redacted
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -17,12 +16,9 @@ _SHARED: list[Any] = [
 ]
 
 
-def redacted(text: str) -> str:
-    """Without API keys. Our own lines name none; a path, an exception or a broken header may, as a client sent it."""
-    return _KEY.sub("rag_[redacted]", text)
-
-
 class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """Our own lines name no key; a path or an exception that is logged may, as a client sent it."""
+
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
 
