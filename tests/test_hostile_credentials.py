@@ -80,7 +80,7 @@ def _tokens(chance: random.Random) -> str:
     """Shaped like a JWT: unsigned, signed by nobody, of other algorithms, nested, huge or of noise."""
     head = {"alg": chance.choice(("none", "None", "HS256", "HS512", "RS256", "", 7, None)), "typ": "JWT",
             "kid": chance.choice(TEXTS), "jku": "http://127.0.0.1:1/"}  # fmt: skip
-    claims = {"user": chance.choice((NOBODY, "", 1, None, [], {}, TEXTS[0])), "exp": chance.choice((2**31, 2**63, -1, "never")),
+    claims: dict[str, Any] = {"user": chance.choice((NOBODY, "", 1, None, [], {}, TEXTS[0])), "exp": chance.choice((2**31, 2**63, -1, "never")),
               "token_type": "access"}  # fmt: skip
     parts = [_part(head), _part(claims), _part(chance.randbytes(32).hex())]
     deep = base64.urlsafe_b64encode(b"[" * chance.choice((900, 4_000))).decode()
@@ -104,7 +104,8 @@ def test_hostile_credentials(
     real = {"HTTP_AUTHORIZATION": f"Bearer {access_token(ours.business)}"}
     headers = hostile(random.Random(SEED))
     monkeypatch.setattr(redis_client, "guarded", _asked_of_redis)
-    client, answers = Client(), {}
+    client = Client()
+    answers: dict[str, dict[str, Any]] = {}
     with django_assert_num_queries(0):
         for number in range(HOW_MANY):
             credentials = next(headers)
