@@ -2,7 +2,8 @@
 
 import re
 
-_KEY = re.compile(r"rag_[0-9a-f]{32}", re.IGNORECASE)
+# With backslashes, as a pattern of SQL's LIKE has it.
+_KEY = re.compile(r"rag\\*_[0-9a-f]{32}", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
