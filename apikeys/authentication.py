@@ -60,7 +60,7 @@ def presented_key(request: Request) -> str | None:
     scheme, _, bearer = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     bearer = bearer.strip() if scheme.lower() == "bearer" and bearer.strip().startswith("rag_") else None
     if header is not None and bearer is not None and header != bearer:
-        raise Unauthenticated("Two different keys were given.")
+        raise Unauthenticated("No valid credentials were given.")  # whether one of them counts is not told
     return header if header is not None else bearer
 
 

@@ -2,6 +2,7 @@
 """How gunicorn serves ragsite, in a container and under `make up` alike."""
 
 import os
+from typing import Any
 
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
@@ -14,3 +15,11 @@ graceful_timeout = (
 keepalive = 30
 worker_tmp_dir = "/dev/shm"  # noqa: S108  the heartbeat files, which a disk could stall
 control_socket_disable = True  # it would be one file a user, and two sites would fight over it
+
+
+def on_starting(server: Any) -> None:
+    """A header that gunicorn cannot read is logged as it came, and may hold a key."""
+    from ragsite.log import RedactingFormatter  # noqa: PLC0415  importable once gunicorn has changed its directory
+
+    for handler in server.log.error_log.handlers:
+        handler.setFormatter(RedactingFormatter(handler.formatter))

@@ -1,8 +1,11 @@
 """Logging: one line an event, as JSON for machines or as text for a terminal, on standard error."""
 
+import logging
 from typing import Any
 
 import structlog
+
+from ragsite.lib.redaction import redacted
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -11,6 +14,24 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
+
+
+class LineFormatter(structlog.stdlib.ProcessorFormatter):
+    """Our own lines name no key; a path or an exception that is logged may, as a client sent it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+class RedactingFormatter(logging.Formatter):
+    """Another formatter's lines without API keys: for servers that bring their own."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(self._inner.format(record))
 
 
 def configuration(*, level: str, form: str) -> dict[str, Any]:
@@ -24,7 +45,7 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
         structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
     formatter = {
-        "()": structlog.stdlib.ProcessorFormatter,
+        "()": LineFormatter,
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         "foreign_pre_chain": _SHARED,
     }

@@ -10,9 +10,14 @@ def routes() -> dict[str, Any]:
     """Each route of the API, and its view: not the admin, the static files or the pages to sign in on."""
     return {
         route: view
-        for route, view in _walk(get_resolver(), "/")
+        for route, view in everything().items()
         if route != "/" and not route.startswith(("/admin/", "/static/", "/api/session/"))
     }
+
+
+def everything() -> dict[str, Any]:
+    """Each route of the site, and its view."""
+    return dict(_walk(get_resolver(), "/"))
 
 
 def _walk(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -29,6 +29,7 @@ from rest_framework.serializers import BaseSerializer
 
 from ragsite.lib import errors
 from ragsite.lib.middleware import request_id
+from ragsite.lib.redaction import redacted
 
 logger = structlog.get_logger(__name__)
 
@@ -87,7 +88,8 @@ def problem(
 
 
 def _readable(text: str) -> str:
-    """Errors quote what a client sent: it may be a megabyte long, or have half a character in it."""
+    """Errors quote what a client sent: it may be a megabyte long, have half a character in it, or be a key."""
+    text = redacted(text)
     shown = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
     return shown.encode(errors="replace").decode()
 
