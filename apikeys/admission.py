@@ -7,7 +7,9 @@ would have been let in.
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ STREAM = "records"
 RECORD_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
 CHANGE_SECONDS = 120  # longer than any look-up in Postgres takes
 _TRIES = 3
-_SCRIPT = (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
+_ADMIT = redis_client.Script((Path(__file__).parent / "admit.lua").read_text(encoding="utf-8"))
 
 # Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
 # KEYS: the key's record, the mark of its last change. ARGV: the mark as it was, the record, seconds to live.
@@ -128,10 +130,9 @@ def _mark(key_hash: str) -> str:
 
 
 def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | None:
-    script = client.register_script(_SCRIPT)
     names = [_name(key_hash), STREAM, _mark(key_hash)]
     for _ in range(_TRIES):
-        reply: Any = script(keys=names, args=_arguments(lookup))
+        reply: Any = _ADMIT(client, keys=names, arguments=_arguments(lookup))
         if reply[0] != b"absent":
             return _read(reply) if reply[0] == b"known" else None
         record = _record(key_hash)
@@ -156,9 +157,9 @@ def _arguments(lookup: Lookup) -> list[str | float]:
 
 def _read(reply: list[Any]) -> Admission:
     _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here = reply
-    key = json.loads(record)
+    key, caller = _known(record)
     return Admission(
-        caller=_caller(key),
+        caller=caller,
         from_here=from_here == 1,
         rate_limit=key["rate"],
         burst=key["burst"],
@@ -172,7 +173,14 @@ def _read(reply: list[Any]) -> Admission:
     )
 
 
-def _caller(key: dict[str, Any]) -> Caller:
+@lru_cache(maxsize=1024)
+def _known(record: bytes) -> tuple[Mapping[str, Any], Caller]:
+    """A key's record, and whom it makes of a request. It was read a moment ago; only its parsing is remembered."""
+    key = json.loads(record)
+    return key, _caller(key)
+
+
+def _caller(key: Mapping[str, Any]) -> Caller:
     collections = key["collections"]
     return Caller(
         tenant_id=UUID(key["tenant"]),

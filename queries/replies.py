@@ -176,7 +176,10 @@ def kept_body(request: HttpRequest | Request, question: str, shared: bytes) -> b
         "timings_ms": {},
         "response_time_ms": elapsed_ms(request),
     }
-    return json.dumps(own, ensure_ascii=False).encode()[:-1] + b", " + shared[1:]
+    return _ENCODER.encode(own).encode()[:-1] + b", " + shared[1:]
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def _tokens(spent: Spent) -> dict[str, Any]:
