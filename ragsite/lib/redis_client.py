@@ -28,7 +28,7 @@ class Script:
     """A Lua script. The server keeps it after its first call, and is then told its digest alone."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self.text = text
         self._digest = sha1(text.encode()).hexdigest()  # noqa: S324  as Redis names it; nothing is kept secret by it
 
     def __call__(self, client: Redis, *, keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
@@ -36,7 +36,7 @@ class Script:
         try:
             return _send(client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return client.eval(self._text, len(keys), *keys, *arguments)
+            return client.eval(self.text, len(keys), *keys, *arguments)
 
 
 def _send(client: Redis, *command: str | float) -> Any:
@@ -44,7 +44,7 @@ def _send(client: Redis, *command: str | float) -> Any:
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
-        connection.send_command(*command)
+        connection.send_command(*command)  # type: ignore[no-untyped-call]
         return (
             connection.read_response()
         )  # a connection that failed is closed by then, and opened when next used

@@ -42,8 +42,8 @@ GOOD = st.fixed_dictionaries(
         "database": st.none() | st.text(max_size=110),
         "document_ids": st.none(),
         "metadata": st.none(),
-        "stream": st.just(False),
-        "use_cache": st.just(True),
+        "stream": st.sampled_from([False]),
+        "use_cache": st.sampled_from([True]),
     },
 )
 
@@ -55,9 +55,9 @@ def slowly(body: bytes) -> tuple[Ask, bool, bool]:
     return serializer.ask(), serializer.validated_data["stream"], serializer.validated_data["use_cache"]
 
 
-@given(st.one_of(BODIES, GOOD), st.booleans())
+@given(body=st.one_of(BODIES, GOOD), ascii_only=st.booleans())
 def test_what_the_quick_check_accepts_is_the_same_to_the_serializer(
-    body: dict[str, Any], ascii_only: bool
+    *, body: dict[str, Any], ascii_only: bool
 ) -> None:
     sent = json.dumps(body, ensure_ascii=ascii_only).encode(errors="surrogatepass")
     quick = plain.ask(sent)
