@@ -16,7 +16,7 @@ from tests.bench.load import Call, Server, sample, taking
 from tests.bench.measure import Comparison, Sample, compare
 from tests.site import Site
 
-SECONDS = 4.0
+SECONDS = 3.0
 CLIENTS = 8  # processes with a connection each: the two web servers have sixteen threads
 TEXTS = 128
 QUESTION = "How do I rotate an API key?"
