@@ -6,9 +6,12 @@ is cut out of the script's text here, so that production has no switch for it.
 
 import re
 
+from ragsite.wsgi import application
+
+# isort: split
+# Only what stands above sets Django up.
 from apikeys import admission
 from ragsite.lib.redis_client import Script
-from ragsite.wsgi import application
 
 __all__ = ["application"]
 
