@@ -7,7 +7,9 @@ would have been let in.
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ STREAM = usage.STREAM
 RECORD_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
 CHANGE_SECONDS = 120  # longer than any look-up in Postgres takes
 _TRIES = 4
-_SCRIPT = budgets.MONTH + (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
+_ADMIT = redis_client.Script(
+    budgets.MONTH + (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
+)
 
 # Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
 # KEYS: the key's record, the mark of its last change. ARGV: the mark as it was, the record, seconds to live.
@@ -135,10 +139,9 @@ def _mark(key_hash: str) -> str:
 
 
 def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | None:
-    script = client.register_script(_SCRIPT)
     names = [_name(key_hash), STREAM, _mark(key_hash)]
     for _ in range(_TRIES):
-        reply: Any = script(keys=names, args=_arguments(lookup))
+        reply: Any = _ADMIT(client, keys=names, arguments=_arguments(lookup))
         if reply[0] == b"uncounted":
             _count(client, *(part.decode() for part in reply[1:]))
             continue
@@ -173,9 +176,9 @@ def _arguments(lookup: Lookup) -> list[str | float]:
 
 def _read(reply: list[Any]) -> Admission:
     _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here, spent = reply
-    key = json.loads(record)
+    key, caller = _known(record)
     return Admission(
-        caller=_caller(key),
+        caller=caller,
         from_here=from_here == 1,
         rate_limit=key["rate"],
         burst=key["burst"],
@@ -190,7 +193,14 @@ def _read(reply: list[Any]) -> Admission:
     )
 
 
-def _caller(key: dict[str, Any]) -> Caller:
+@lru_cache(maxsize=1024)
+def _known(record: bytes) -> tuple[Mapping[str, Any], Caller]:
+    """A key's record, and whom it makes of a request. It was read a moment ago; only its parsing is remembered."""
+    key = json.loads(record)
+    return key, _caller(key)
+
+
+def _caller(key: Mapping[str, Any]) -> Caller:
     collections = key["collections"]
     return Caller(
         tenant_id=UUID(key["tenant"]),

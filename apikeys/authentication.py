@@ -3,6 +3,7 @@
 import math
 from typing import Any, Protocol, runtime_checkable
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -15,6 +16,7 @@ from ragsite.lib.errors import Forbidden, RateLimited, Unauthenticated
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 _ADMISSION = "ragsite.admission"  # in request.META; the middleware makes the limit's headers of it
+_BEFORE = "ragsite.admitted"  # in request.META: what somebody before DRF has found
 
 
 @runtime_checkable
@@ -33,7 +35,7 @@ class APIKeyAuthentication(BaseAuthentication):
             return None
         # Unknown, revoked, expired and malformed keys get one and the same answer. They are compared as SHA-256
         # digests by an index look-up: its timing tells about the digest, from which no key can be worked out.
-        found = admission.admit(keys.digest(raw), _lookup(request)) if keys.has_shape(raw) else None
+        found = _admitted(request, raw)
         if found is None:
             raise Unauthenticated("No valid credentials were given.")
         request.META[_ADMISSION] = found
@@ -52,6 +54,18 @@ class APIKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="ragsite"'
+
+
+def leave(request: HttpRequest, found: Admission | None) -> None:
+    """Tells whom `admission.admit` has found, so that the request is not admitted, limited and recorded twice."""
+    request.META[_BEFORE] = found
+
+
+def _admitted(request: Request, raw: str) -> Admission | None:
+    if _BEFORE in request.META:
+        found: Admission | None = request.META[_BEFORE]
+        return found
+    return admission.admit(keys.digest(raw), _lookup(request)) if keys.has_shape(raw) else None
 
 
 def presented_key(request: Request) -> str | None:

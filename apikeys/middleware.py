@@ -20,22 +20,24 @@ class RecordUsage:
         response = self.get_response(request)
         admitted = admission_of(request)
         if admitted is not None:
-            _tell_limit(response, admitted)
+            for name, value in limit_headers(admitted).items():
+                response[name] = value
         caller = callers.attached(request)
         if caller is not None and not usage.is_recorded(request):
             usage.record_request(request, caller, status=response.status_code)
         return response
 
 
-def _tell_limit(response: HttpResponse, admission: Admission) -> None:
+def limit_headers(admission: Admission) -> dict[str, str]:
     """The IETF draft's two fields (draft-ietf-httpapi-ratelimit-headers), and the three that are older."""
     left = math.floor(admission.tokens_left)
     full = math.ceil(admission.full_after)
     wait = math.ceil(admission.retry_after) if left == 0 else full
-    response["RateLimit-Policy"] = (
-        f'"key";q={admission.burst};w={math.ceil(admission.burst * 60 / admission.rate_limit)}'
-    )
-    response["RateLimit"] = f'"key";r={left};t={wait}'
-    response["X-RateLimit-Limit"] = str(admission.rate_limit)
-    response["X-RateLimit-Remaining"] = str(left)
-    response["X-RateLimit-Reset"] = str(full)
+    window = math.ceil(admission.burst * 60 / admission.rate_limit)
+    return {
+        "RateLimit-Policy": f'"key";q={admission.burst};w={window}',
+        "RateLimit": f'"key";r={left};t={wait}',
+        "X-RateLimit-Limit": str(admission.rate_limit),
+        "X-RateLimit-Remaining": str(left),
+        "X-RateLimit-Reset": str(full),
+    }

@@ -1,7 +1,7 @@
 """A question as it is asked, and an answer as it is given."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,10 @@ class Ask:
 
     def parameters(self) -> dict[str, Any]:
         """What decides the answer besides the question."""
-        return {name: value for name, value in asdict(self).items() if name != "question"}
+        return {name: getattr(self, name) for name in _PARAMETERS}
+
+
+_PARAMETERS = [field.name for field in fields(Ask) if field.name != "question"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from typing import Any
 from uuid import UUID
@@ -38,8 +39,11 @@ def digest(ask: Ask) -> str:
     """Names an answer by all that decides it, besides tenant, rights and corpus version."""
     # Neither NFKC nor casefold: 10² is not 102, and a Maße no Masse.
     plain = " ".join(unicodedata.normalize("NFC", ask.question).lower().split())
-    decided_by = json.dumps([plain, ask.parameters(), _makers()], sort_keys=True, default=str)
+    decided_by = _ENCODER.encode([plain, ask.parameters(), _makers()])
     return sha256(decided_by.encode()).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 
 
 def _makers() -> list[Any]:
@@ -144,5 +148,11 @@ def _counters(tenant_id: UUID) -> str:
 
 
 def _seal(name: str, content: bytes) -> bytes:
-    key = sha256(settings.SECRET_KEY.encode()).digest()
-    return blake2b(name.encode() + b"\0" + content, key=key, digest_size=SEAL_BYTES).digest()
+    signed = blake2b(name.encode() + b"\0", key=_seal_key(settings.SECRET_KEY), digest_size=SEAL_BYTES)
+    signed.update(content)
+    return signed.digest()
+
+
+@lru_cache(maxsize=2)
+def _seal_key(secret: str) -> bytes:
+    return sha256(secret.encode()).digest()

@@ -80,22 +80,25 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 
 
 # A cached answer's row is a copy of the row of the query that it was made for, found by `answer`. Where that one is
-# gone, what was asked, by whom and when is still true.
-_COPY = """
+# gone, what was asked, by whom and when is still true. One array a column: one statement, however many rows.
+_HIT = {"id": "uuid", "tenant": "uuid", "key": "uuid", "user": "uuid", "question": "text", "answer": "uuid", "ms": "float8",
+        "created": "timestamptz"}  # fmt: skip
+_COPY = f"""
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
     prompt_tokens, completion_tokens, cost_usd, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
 SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
     coalesce(made.sources, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''),
-    0, 0, 0, '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
-FROM unnest(%(id)s::uuid[], %(tenant)s::uuid[], %(key)s::uuid[], %(user)s::uuid[], %(question)s::text[], %(answer)s::uuid[],
-    %(ms)s::float8[], %(created)s::timestamptz[]) AS hit (id, tenant, key, "user", question, answer, ms, created)
+    0, 0, 0, '{{}}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
+FROM unnest({", ".join(f"%s::{kind}[]" for kind in _HIT.values())})
+    AS hit ({", ".join(f'"{name}"' for name in _HIT)})
 LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant
 ON CONFLICT (id) DO NOTHING
-"""
+"""  # noqa: S608  constants
 
 
 def save_hits(hits: Sequence[Mapping[str, Any]]) -> None:
     """Rows for questions that were answered from the cache; see `queries.recording` for the fields."""
-    columns = ("id", "tenant", "key", "user", "question", "answer", "ms", "created")
+    if not hits:
+        return
     with connection.cursor() as cursor:
-        cursor.execute(_COPY, {column: [hit[column] for hit in hits] for column in columns})
+        cursor.execute(_COPY, [[hit[name] for hit in hits] for name in _HIT])

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import structlog
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -50,7 +50,7 @@ def whole(request: Request, made: Answer) -> Response:
 
 def kept(request: Request, question: str, shared: bytes) -> HttpResponse:
     """The stored bytes go out as they are; what is this request's own is put before them."""
-    body = _kept(request, question, shared)
+    body = kept_body(request, question, shared)
     if isinstance(request.accepted_renderer, JSONRenderer):
         return HttpResponse(body, content_type="application/json")
     return Response(json.loads(body))
@@ -62,7 +62,7 @@ def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttp
     events = [
         *(_event("source", entry) for entry in answer["sources"]),
         *(_event("token", {"text": piece}) for piece in generation.pieces(answer["answer"])),
-        _framed("done", _kept(request, question, shared)),
+        _framed("done", kept_body(request, question, shared)),
     ]
     return _streaming(iter(events))
 
@@ -181,7 +181,7 @@ def _fresh(request: Request, made: Answer) -> dict[str, Any]:
     }
 
 
-def _kept(request: Request, question: str, shared: bytes) -> bytes:
+def kept_body(request: HttpRequest | Request, question: str, shared: bytes) -> bytes:
     own: dict[str, Any] = {
         "id": str(request_id(request)),
         "question": question,
@@ -190,7 +190,10 @@ def _kept(request: Request, question: str, shared: bytes) -> bytes:
         "timings_ms": {},
         "response_time_ms": elapsed_ms(request),
     }
-    return json.dumps(own, ensure_ascii=False).encode()[:-1] + b", " + shared[1:]
+    return _ENCODER.encode(own).encode()[:-1] + b", " + shared[1:]
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def _tokens(spent: Spent) -> dict[str, Any]:

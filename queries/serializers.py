@@ -13,6 +13,8 @@ from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, S
 
 MAX_QUESTION = 4_000
 MAX_DOCUMENTS = 1_000
+MAX_NAME = 100
+MAX_TOP_K = 50
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}, "nullable": True})
@@ -22,8 +24,8 @@ class MetadataField(serializers.JSONField):
 
 class SearchIn(StrictSerializer):
     question = StrictText(max_length=MAX_QUESTION)
-    top_k = StrictInteger(min_value=1, max_value=50, required=False, allow_null=True)
-    collection = StrictText(max_length=100, required=False, allow_null=True, help_text="Its name or id.")
+    top_k = StrictInteger(min_value=1, max_value=MAX_TOP_K, required=False, allow_null=True)
+    collection = StrictText(max_length=MAX_NAME, required=False, allow_null=True, help_text="Its name or id.")
     document_ids = serializers.ListField(
         child=serializers.UUIDField(), max_length=MAX_DOCUMENTS, required=False, allow_null=True
     )
@@ -53,7 +55,7 @@ class SearchIn(StrictSerializer):
 
 class QueryIn(SearchIn):
     route = serializers.ChoiceField(choices=["auto", *Query.Route.values], default="auto")
-    database = StrictText(max_length=100, required=False, allow_null=True)
+    database = StrictText(max_length=MAX_NAME, required=False, allow_null=True)
     stream = StrictBoolean(default=False)
     use_cache = StrictBoolean(default=True)
 

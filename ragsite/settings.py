@@ -139,6 +139,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "ragsite.lib.middleware.RequestID",
+    "queries.middleware.CachedAnswers",
     "accounts.middleware.RowSecurity",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -47,9 +47,17 @@ class Site:
         return httpx2.Client(base_url=self.facts["url"], headers=headers, timeout=60)
 
     def children(self, *words: str) -> list[psutil.Process]:
-        """The processes of this site whose command line has all the words."""
+        """The living processes of this site whose command line has all the words."""
         everyone = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in everyone if set(words) <= set(child.cmdline())]
+        return [child for child in everyone if set(words) <= _command(child)]
+
+
+def _command(process: psutil.Process) -> set[str]:
+    """The words of its command line; none once it has ended."""
+    try:
+        return set(process.cmdline())
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Where a request comes from, as far as it can be believed."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
@@ -34,6 +35,7 @@ def within(address: str, networks: Iterable[str]) -> bool:
     return any(here.startswith(network_bits(network)) for network in networks)
 
 
+@lru_cache(maxsize=4096)
 def bits(address: str) -> str:
     """An address as its version and its bits, such that one of a network begins with `network_bits` of it."""
     parsed = _parsed(address)
@@ -55,6 +57,7 @@ def ratelimit_key(group: str, request: HttpRequest) -> str:
     return address
 
 
+@lru_cache(maxsize=4096)
 def _parsed(address: str) -> Address:
     """A server that listens on IPv6 for both names an IPv4 client ::ffff:192.0.2.1: that is 192.0.2.1."""
     parsed = ip_address(address)

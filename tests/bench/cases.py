@@ -4,17 +4,20 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from ragsite.lib.local_model import LocalModel, Precision
 from tests import site
-from tests.bench.load import Call, sample, taking
-from tests.bench.measure import Comparison, compare
+from tests.bench import servers
+from tests.bench.load import Call, Server, sample, taking
+from tests.bench.measure import Comparison, Sample, compare
 from tests.site import Site
 
-SECONDS = 4.0
-THREADS = 4
+SECONDS = 3.0
+CLIENTS = 8  # processes with a connection each: the two web servers have sixteen threads
 TEXTS = 128
 QUESTION = "How do I rotate an API key?"
 
@@ -22,11 +25,24 @@ QUESTION = "How do I rotate an API key?"
 def cached_query() -> list[Comparison]:
     """A cached, authenticated, limited, recorded query over the emptiest view of the same gunicorn."""
     with _site() as up:
-        with up.client() as client:
-            client.post("/api/query", json={"question": QUESTION}).raise_for_status()
-        headers = {"X-API-Key": _quick_key(up), "Content-Type": "application/json"}
-        query = Call("POST", "/api/query", json.dumps({"question": QUESTION}).encode(), headers)
-        return [_against_empty_view("cached query / empty view", up, query)]
+        web, query = servers.of_site(up), _cached_question(up)
+        return [_compared("cached query / empty view", (web, query), (web, Call("GET", "/health")))]
+
+
+def plain() -> list[Comparison]:
+    """The same query over a server that does the same work the obvious way; see `plain_server`."""
+    with _site() as up, tempfile.TemporaryDirectory() as folder:
+        query = _cached_question(up)
+        with servers.plain(Path(folder), _answer(up)) as (server, key):
+            asked = replace(query, headers={**query.headers, "X-API-Key": key})
+            return [_compared("cached query / plain server", (servers.of_site(up), query), (server, asked))]
+
+
+def recording() -> list[Comparison]:
+    """The same query over one that leaves no record; see `unrecorded`."""
+    with _site() as up, servers.unrecorded(up) as silent:
+        query = _cached_question(up)
+        return [_compared("recorded / unrecorded", (servers.of_site(up), query), (silent, query))]
 
 
 def embedding() -> list[Comparison]:
@@ -51,7 +67,7 @@ def embedding() -> list[Comparison]:
         ]
 
 
-CASES = {"cached-query": cached_query, "embedding": embedding}
+CASES = {"cached-query": cached_query, "plain": plain, "recording": recording, "embedding": embedding}
 
 
 @contextmanager
@@ -60,15 +76,22 @@ def _site() -> Iterator[Site]:
         yield up
 
 
-def _against_empty_view(name: str, up: Site, call: Call) -> Comparison:
-    web = up.children("gunicorn")
-    url = up.facts["url"]
-    empty = Call("GET", "/health")
-    return compare(
-        name,
-        subject=lambda: sample(url, call, processes=web, seconds=SECONDS, threads=THREADS),
-        baseline=lambda: sample(url, empty, processes=web, seconds=SECONDS, threads=THREADS),
-    )
+def _compared(name: str, subject: tuple[Server, Call], baseline: tuple[Server, Call]) -> Comparison:
+    def turn(server: Server, call: Call) -> Sample:
+        return sample(server, call, seconds=SECONDS, clients=CLIENTS)
+
+    return compare(name, subject=lambda: turn(*subject), baseline=lambda: turn(*baseline))
+
+
+def _cached_question(up: Site) -> Call:
+    _answer(up)
+    headers = {"X-API-Key": _quick_key(up), "Content-Type": "application/json"}
+    return Call("POST", "/api/query", json.dumps({"question": QUESTION}).encode(), headers)
+
+
+def _answer(up: Site) -> Any:
+    with up.client() as client:
+        return client.post("/api/query", json={"question": QUESTION}).raise_for_status().json()
 
 
 def _quick_key(up: Site) -> str:

@@ -1,0 +1,137 @@
+"""The short way of a question whose answer is cached: past DRF and most of Django, to the same answer.
+
+A question that comes with a key and as plain JSON is admitted here, and what that finds in the cache goes out at
+once. All else goes the long way (a miss, a refusal, anything unusual), with the admission left on the request, so
+that no token is taken twice and nothing is recorded twice.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
+
+from apikeys import admission, authentication, keys
+from apikeys.admission import Admission, Lookup
+from apikeys.middleware import limit_headers
+from queries import cache, plain, replies
+from queries.answers import Ask
+from ragsite.lib.addresses import client_address
+from ragsite.lib.middleware import elapsed_ms, request_id
+
+PATH = "/api/query"
+MAX_BODY = 32 * 1024  # a question of 4,000 characters, however they are written, fits in
+_JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
+_ACCEPTED = frozenset(
+    {"*/*", "application/json", "application/json, */*", "application/json, text/plain, */*"}
+)
+# What may change an answer's headers, or what is done: a browser's page, a session, a request that was sent before.
+_UNUSUAL = ("HTTP_ORIGIN", "HTTP_IDEMPOTENCY_KEY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
+
+
+class _Asked(NamedTuple):
+    key_hash: str
+    ask: Ask
+    digest: str
+
+
+class CachedAnswers:
+    """Stands behind RequestID, and before all that only writes headers or serves other requests.
+
+    Those headers are not made again here: they are the ones that the first cached answer of this process got on the
+    long way. A request that could get others (see `_UNUSUAL`) never comes the short way.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self._headers: dict[str, Mapping[str, str]] = {}  # by scheme: over HTTPS there is one more
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        asked = _asked(request)
+        if asked is None:
+            return self.get_response(request)
+        found = admission.admit(asked.key_hash, _lookup(request, asked))
+        body = _body(request, asked, found)
+        headers = self._headers.get(str(request.scheme))
+        if found is not None and body is not None and headers is not None:
+            return HttpResponse(
+                body, headers={**headers, "Content-Length": str(len(body)), **limit_headers(found)}
+            )
+        authentication.leave(request, found)
+        response = self.get_response(request)
+        if body is not None:
+            self._learn(request, response)
+        return response
+
+    def _learn(self, request: HttpRequest, response: HttpResponse) -> None:
+        if response.status_code == 200 and not response.cookies:
+            self._headers[str(request.scheme)] = dict(response.items())
+
+
+def _asked(request: HttpRequest) -> _Asked | None:
+    """What is certainly a question to the cache, from a key, that no other middleware would stop; or None."""
+    if request.method != "POST" or request.path != PATH or not _is_usual(request):
+        return None
+    raw = _key(request)
+    ask = plain.ask(request.body) if raw is not None else None
+    if raw is None or ask is None:
+        return None
+    return _Asked(keys.digest(raw), ask, cache.digest(ask))
+
+
+def _is_usual(request: HttpRequest) -> bool:
+    meta = request.META
+    return (
+        request.path_info == PATH
+        and not meta.get("QUERY_STRING")
+        and meta.get("CONTENT_TYPE", "").lower() in _JSON
+        and meta.get("HTTP_ACCEPT", "*/*") in _ACCEPTED
+        and not any(name in meta for name in _UNUSUAL)
+        and not meta.get("HTTP_COOKIE")
+        and _is_small(meta.get("CONTENT_LENGTH", ""))
+        and _is_for_us(request)
+    )
+
+
+def _is_small(length: str) -> bool:
+    return length.isascii() and length.isdecimal() and int(length[:9]) <= MAX_BODY
+
+
+def _is_for_us(request: HttpRequest) -> bool:
+    """Neither redirected to HTTPS nor refused for its host."""
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    return not settings.SECURE_SSL_REDIRECT or request.is_secure()
+
+
+def _key(request: HttpRequest) -> str | None:
+    """The one key, where there is one and it could be one."""
+    header, bearer = request.META.get("HTTP_X_API_KEY"), request.META.get("HTTP_AUTHORIZATION")
+    if header is None and bearer is not None and bearer.startswith("Bearer "):
+        header, bearer = bearer.removeprefix("Bearer "), None
+    return header if header is not None and bearer is None and keys.has_shape(header) else None
+
+
+def _lookup(request: HttpRequest, asked: _Asked) -> Lookup:
+    return Lookup(
+        address=client_address(request),
+        digest=asked.digest,
+        question=asked.ask.question,
+        request_id=str(request_id(request)),
+        endpoint=PATH,
+        method="POST",
+        milliseconds=elapsed_ms(request),
+        asks=True,
+    )
+
+
+def _body(request: HttpRequest, asked: _Asked, found: Admission | None) -> bytes | None:
+    """The answer, where admission has found one. What is none is for the long way to take back."""
+    if found is None or found.stored is None or found.corpus_version is None:
+        return None
+    name = cache.name(found.caller, found.corpus_version, asked.digest)
+    kept = cache.unseal(name, found.stored)
+    return None if kept is None else replies.kept_body(request, asked.ask.question, kept.body)
