@@ -30,6 +30,7 @@ _made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
 
 DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", 10, minimum=1)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
+REDIS_APPENDFSYNC = environment.choice("REDIS_APPENDFSYNC", "always", among=("always", "everysec", "no"))
 REDIS_TIMEOUT_MS = environment.integer("REDIS_TIMEOUT_MS", 100, minimum=1)
 
 
