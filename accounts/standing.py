@@ -11,7 +11,7 @@ from django.db import transaction
 from redis import Redis
 
 from accounts.models import Tenant
-from ragsite.lib import redis_client
+from ragsite.lib.announcements import announce
 
 _MARK_SECONDS = 600
 
@@ -22,7 +22,6 @@ def changed(tenant: Tenant) -> None:
 
 
 def _tell(tenant_id: UUID, *, active: bool) -> None:
-    """Without Redis there are no copies to warn of."""
     name = f"closed:{tenant_id}"
 
     def tell(client: Redis) -> None:
@@ -31,4 +30,4 @@ def _tell(tenant_id: UUID, *, active: bool) -> None:
         else:
             client.set(name, "1", ex=_MARK_SECONDS)
 
-    redis_client.attempted(tell)
+    announce(tell)
