@@ -252,3 +252,20 @@ def test_use_is_complete_within_two_seconds(ours: Party, recorder: Redis) -> Non
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.parametrize("order", [(True, False), (False, True)], ids=["hit first", "miss first"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_hit_that_was_none_gives_way_to_what_the_request_says(
+    ours: Party, order: tuple[bool, bool], *, together: bool
+) -> None:
+    identifier = uuid7()
+    both = [
+        entry(ours, id=identifier, status=200 if hit else 503, spent=Spent(from_cache=hit)) for hit in order
+    ]
+    for batch in [both] if together else [[one] for one in both]:
+        usage.write(batch)
+    usage.write(both)  # and once more, as after a crash
+    [row] = rows(ours)
+    assert (row.status, row.success, row.from_cache) == (503, False, False)
+    assert APIKey.objects.for_tenant(ours.tenant).get().usage_count == 1
