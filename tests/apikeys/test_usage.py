@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from redis import Redis
@@ -23,6 +23,7 @@ from ragsite.lib import redis_client
 from ragsite.lib.identifiers import floor, uuid7
 from tests.makers import Party, make_key
 from tests.outages import redis_refused
+from tests.problems import problem
 
 
 @pytest.fixture
@@ -269,3 +270,15 @@ def test_a_hit_that_was_none_gives_way_to_what_the_request_says(
     [row] = rows(ours)
     assert (row.status, row.success, row.from_cache) == (503, False, False)
     assert APIKey.objects.for_tenant(ours.tenant).get().usage_count == 1
+
+
+def test_what_nobody_would_record_is_not_answered(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise OperationalError("the connection is closed")
+
+    with redis_refused():
+        monkeypatch.setattr(usage, "write", gone)
+        response = ours.client.get("/api/keys/self")
+    problem(response, 503, "database")
+    assert response["Retry-After"] == "5"
+    assert "closed" not in response.content.decode()

@@ -82,7 +82,9 @@ def _compare_usage(books: Books, known: dict[UUID | None, Outcome], rows: list[A
     for pk, status, from_cache, _ in rows:
         found = known.get(pk)
         if found and (found.status, found.from_cache) != (status, from_cache):
-            books.wrong.append(f"{pk} {found.call.kind} {found.status} {found.from_cache}: {status} {from_cache}")
+            books.wrong.append(
+                f"{pk} {found.call.kind} {found.status} {found.from_cache}: {status} {from_cache}"
+            )
     books.kept = sum(pk not in known for pk in ids)
     if books.kept > books.unanswered:
         books.surplus.append(f"{books.kept} rows for {books.unanswered} requests that nobody heard of again")

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from tests.site import Site
 
+LISTEN_SECONDS = 30.0
 UNKNOWN_KEY = "rag_" + "0" * 32
 _QUESTIONS = (
     "How do I rotate an API key?",
@@ -97,7 +98,7 @@ def mixture(keys: Sequence[Key], *, narrow: Key, ingest: Key, chance: random.Ran
         (5, lambda: key.asking(_QUESTIONS[0], kind="no collection", collection="nowhere")),
         (5, lambda: narrow.asking(_QUESTIONS[0], kind="limited")),
         (5, lambda: ingest.asking(_QUESTIONS[0], kind="scope")),
-        (5, lambda: stranger()),
+        (5, stranger),
     )
     [make] = chance.choices([make for _, make in makers], [weight for weight, _ in makers])
     return make()
@@ -150,9 +151,23 @@ class Traffic:
             address = urlsplit(self._site.facts["url"])
             connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
             self._local.connection = connection
+        if connection.sock is None:
+            _connect(connection)
         connection.request("POST", call.path, body=call.body, headers=dict(call.headers))
         response = connection.getresponse()
         return response, response.read()
+
+
+def _connect(connection: http.client.HTTPConnection) -> None:
+    """Waits while nobody listens: nothing has been sent yet."""
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while True:
+        try:
+            return connection.connect()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def percentile(seconds: Sequence[float], share: float) -> float:
