@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from redis import Redis
 
 from ragsite import embedded
 from tests import site
+from tests.bench import load as bench
+from tests.bench.measure import Sample, compare
 from tests.chaos.books import Books, balance
 from tests.chaos.traffic import Business, Call, Traffic, mixture
 from tests.site import Site
@@ -123,3 +126,20 @@ def _processes(up: Site, name: str) -> list[psutil.Process]:
             if name not in {"web", "gunicorn"} or is_worker == (name == "web"):
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)
+
+
+def cost_of_always() -> dict[str, Any]:
+    """Cached answers a second with `appendfsync always` over those with `everysec`, in turn on one site."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, site.running(Path(folder)) as up:
+        asked = Business(up).key().asking("How do I rotate an API key?")
+        call = bench.Call("POST", asked.path, asked.body, asked.headers)
+        web, redis = up.children("gunicorn"), Redis.from_url(embedded.redis_url(up.data_dir))
+
+        def turn(appendfsync: str) -> Sample:
+            redis.config_set("appendfsync", appendfsync)
+            return bench.sample(up.facts["url"], call, processes=web, seconds=2.5, threads=4)
+
+        compared = compare(
+            "appendfsync always / everysec", subject=lambda: turn("always"), baseline=lambda: turn("everysec")
+        )
+        return compared.summary()
