@@ -1,7 +1,7 @@
 """Compares what was answered with what is on record: usage rows, and rows of the history."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
@@ -75,7 +75,7 @@ def _count(outcomes: Iterable[Outcome]) -> Books:
     )
 
 
-def _compare_usage(books: Books, known: dict[UUID | None, Outcome], rows: list[Any]) -> None:
+def _compare_usage(books: Books, known: Mapping[UUID, Outcome], rows: list[Any]) -> None:
     ids = Counter(row[0] for row in rows)
     books.missing = [f"{found.call.kind} {found.status} {pk}" for pk, found in known.items() if not ids[pk]]
     books.surplus = [f"twice {pk}" for pk, times in ids.items() if times > 1]
@@ -90,7 +90,7 @@ def _compare_usage(books: Books, known: dict[UUID | None, Outcome], rows: list[A
         books.surplus.append(f"{books.kept} rows for {books.unanswered} requests that nobody heard of again")
 
 
-def _compare_history(books: Books, known: dict[UUID | None, Outcome], rows: list[Any]) -> None:
+def _compare_history(books: Books, known: Mapping[UUID, Outcome], rows: list[Any]) -> None:
     ids = Counter(row[0] for row in rows)
     books.surplus_history = [f"twice {pk}" for pk, times in ids.items() if times > 1]
     books.no_history = [
@@ -108,7 +108,7 @@ def _compare_history(books: Books, known: dict[UUID | None, Outcome], rows: list
 
 
 def _rows(connection: psycopg.Connection, select: str, keys: set[UUID]) -> list[Any]:
-    return connection.execute(f"{select} WHERE key_id = ANY(%s)", [list(keys)]).fetchall()  # type: ignore[arg-type]  # ours
+    return connection.execute(f"{select} WHERE key_id = ANY(%s)", [list(keys)]).fetchall()
 
 
 def _await_empty_stream(url: str) -> None:

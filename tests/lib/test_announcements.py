@@ -3,10 +3,12 @@
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from django.db import transaction
+from redis import Redis
 
 from accounts import corpus
 from apikeys import keys
@@ -15,6 +17,10 @@ from tests.apikeys.admitting import admit, refused
 from tests.makers import Party
 from tests.outages import redis_of_its_own
 from tests.site import wait_for
+
+
+def tell(number: int, client: Redis) -> None:
+    client.rpush("news", number)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -51,7 +57,7 @@ def test_news_arrives_in_order_and_never_makes_anyone_wait(tmp_path: Path) -> No
         os.kill(process.pid, signal.SIGSTOP)
         began = time.monotonic()
         for number in range(20):
-            announcements.announce(lambda client, number=number: client.rpush("news", number))
+            announcements.announce(partial(tell, number))
         assert time.monotonic() - began < 1
         os.kill(process.pid, signal.SIGCONT)
         redis = redis_client.client()
