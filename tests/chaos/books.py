@@ -10,7 +10,7 @@ import psycopg
 from redis import Redis, ResponseError
 
 from tests import site
-from tests.chaos.traffic import Outcome
+from tests.chaos.calls import Outcome
 
 # Their names, and not an import: the apps want settings, and those belong to the site that is watched.
 STREAM, GROUP = "records", "recorders"

@@ -18,7 +18,7 @@ from tests import site
 from tests.bench import load as bench
 from tests.bench.measure import Sample, compare
 from tests.chaos.books import Books, balance
-from tests.chaos.traffic import Business, Call, Traffic, mixture
+from tests.chaos.calls import Business, Call, Traffic, mixture
 from tests.site import Site
 
 RATE = 40.0  # requests a second: two cores that also run the clients carry it, with room to catch up after a kill
