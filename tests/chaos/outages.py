@@ -20,8 +20,8 @@ from ragsite import embedded
 from ragsite.embedded.places import redis_socket
 from tests import site
 from tests.chaos.books import STREAM, balance
-from tests.chaos.slow_redis import slowed
 from tests.chaos.calls import Business, Call, Outcome, Traffic, percentile, stranger
+from tests.chaos.slow_redis import slowed
 from tests.site import Site
 
 RATE = 40.0  # requests a second; without its cache the site answers each anew, on two cores that run the clients too
