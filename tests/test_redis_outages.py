@@ -11,7 +11,7 @@ import pytest
 from tests.chaos import outages
 from tests.chaos.outages import Plan
 
-BRIEF = Plan(seconds=3.0, rate=6.0, allowed_ms=10_000.0)
+BRIEF = Plan(seconds=2.0, rate=6.0, allowed_ms=10_000.0)
 
 
 @pytest.mark.parametrize("away", [outages.killed, outages.stopped, outages.slow])
