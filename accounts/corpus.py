@@ -7,6 +7,7 @@ change is missed when a process dies between its commit and the news of it.
 """
 
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -15,6 +16,7 @@ from redis import Redis
 
 from accounts.models import Tenant
 from ragsite.lib import redis_client
+from ragsite.lib.announcements import announce
 
 _LIFETIME_SECONDS = 60
 
@@ -36,8 +38,8 @@ def changed(tenant_id: UUID) -> None:
     """
     Tenant.objects.filter(pk=tenant_id).update(corpus_version=F("corpus_version") + 1)
     version = Tenant.objects.values_list("corpus_version", flat=True).get(pk=tenant_id)
-    _announce(tenant_id, "pending", version)
-    transaction.on_commit(partial(_announce, tenant_id, "version", version))
+    announce(partial(_raise, tenant_id, "pending", version))
+    transaction.on_commit(partial(announce, partial(_raise, tenant_id, "version", version)))
 
 
 @transaction.atomic
@@ -51,18 +53,14 @@ def version(tenant_id: UUID) -> int | None:
     committed = Tenant.objects.values_list("corpus_version", flat=True).filter(pk=tenant_id).first()
     if committed is None:
         return None
-    seen = _announce(tenant_id, "version", committed)
+    seen = redis_client.attempted(partial(_raise, tenant_id, "version", committed))
     if seen is None or seen[1] > seen[0]:
         return None
     return seen[0]
 
 
-def _announce(tenant_id: UUID, field: str, value: int) -> tuple[int, int] | None:
-    """The copy's (version, pending) after raising `field`; None when Redis is down."""
-
-    def run(client: Redis) -> tuple[int, int]:
-        fields = client.eval(_RAISE, 1, f"corpus:{tenant_id}", field, value, _LIFETIME_SECONDS)
-        committed, pending = (int(number or 0) for number in fields)
-        return committed, pending
-
-    return redis_client.attempted(run)
+def _raise(tenant_id: UUID, field: str, value: int, client: Redis) -> tuple[int, int]:
+    """The copy's (version, pending) after raising `field`."""
+    fields: Any = client.eval(_RAISE, 1, f"corpus:{tenant_id}", field, value, _LIFETIME_SECONDS)
+    committed, pending = (int(number or 0) for number in fields)
+    return committed, pending

@@ -11,7 +11,7 @@ from django.db import transaction
 from redis import Redis
 
 from accounts.models import Tenant
-from ragsite.lib import redis_client
+from ragsite.lib.announcements import announce
 from ragsite.lib.money import micro
 
 _MARK_SECONDS = 600
@@ -26,7 +26,7 @@ def changed(tenant: Tenant) -> None:
 def _tell(tenant_id: UUID) -> None:
     """Tells what is committed, while nobody can change it: of two who tell, the later one is right.
 
-    Without Redis there are no copies to warn of.
+    Without Redis it follows when Redis is back: its copies may still be there then.
     """
     tenant = Tenant.objects.select_for_update().filter(pk=tenant_id).first()
     if tenant is None:
@@ -42,4 +42,4 @@ def _tell(tenant_id: UUID) -> None:
             pipeline.set(f"budget:{tenant_id}", "" if budget is None else micro(budget), ex=_MARK_SECONDS)
             pipeline.execute()
 
-    redis_client.attempted(tell)
+    announce(tell)

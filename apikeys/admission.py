@@ -23,6 +23,7 @@ from apikeys.callers import Caller
 from apikeys.models import APIKey, KeyCollection
 from ragsite.lib import redis_client, row_security
 from ragsite.lib.addresses import bits, network_bits
+from ragsite.lib.announcements import announce
 from ragsite.lib.money import micro
 from ragsite.lib.ratelimit import LocalBuckets
 
@@ -104,7 +105,7 @@ def forget(key_hash: str) -> None:
             pipeline.delete(_name(key_hash))
             pipeline.execute()
 
-    _tell(drop)
+    announce(drop)
 
 
 def refuse(key_hash: str) -> None:
@@ -112,22 +113,14 @@ def refuse(key_hash: str) -> None:
 
     Before, so that a request that reads the old row now cannot put it back: it only adds what is not there.
     """
-    _tell(lambda client: client.set(_name(key_hash), "", ex=RECORD_SECONDS))
+    announce(lambda client: client.set(_name(key_hash), "", ex=RECORD_SECONDS))
 
 
 def take_back(admission: Admission) -> None:
     """Removes the record of a hit that was none; the request records itself as the miss that it is."""
     entry = admission.entry
     if entry is not None:
-        _tell(lambda client: client.xdel(STREAM, entry))
-
-
-def _tell(call: Any) -> None:
-    """A copy that could not be changed because Redis is down ends with its lifetime."""
-    try:
-        redis_client.guarded(call)
-    except redis_client.DOWN:
-        return
+        announce(lambda client: client.xdel(STREAM, entry))
 
 
 def _name(key_hash: str) -> str:

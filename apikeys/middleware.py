@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import callers, usage
 from apikeys.admission import Admission
 from apikeys.authentication import admission_of
+from ragsite.lib import api
 
 
 class RecordUsage:
@@ -23,8 +25,12 @@ class RecordUsage:
             for name, value in limit_headers(admitted).items():
                 response[name] = value
         caller = callers.attached(request)
-        if caller is not None and not usage.is_recorded(request):
+        if caller is None or usage.is_recorded(request):
+            return response
+        try:
             usage.record_request(request, caller, status=response.status_code)
+        except (OperationalError, InterfaceError) as error:
+            return api.unrecorded(request, error)
         return response
 
 

@@ -46,13 +46,21 @@ COLUMNS = {
     "cost_usd": "numeric",
 }
 # One array a column: one statement and one plan, however many rows.
+_ROWS = f"unnest({', '.join(f'%s::{kind}[]' for kind in COLUMNS.values())})"
 # What was really written counts for its key (`apikeys.tally`), in the same statement.
 _INSERT = (
-    f"WITH written AS (INSERT INTO apikeys_usage ({', '.join(COLUMNS)})"  # noqa: S608  constants
-    f" SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in COLUMNS.values())})"
-    " ON CONFLICT (id) DO NOTHING RETURNING tenant_id, key_id, created_at)"
+    f"WITH written AS (INSERT INTO apikeys_usage ({', '.join(COLUMNS)}) SELECT * FROM {_ROWS}"  # noqa: S608  constants
+    " ON CONFLICT (id) DO NOTHING RETURNING tenant_id, key_id, created_at), tallied AS ("
     " INSERT INTO apikeys_tally (tenant_id, key_id, requests, used_at)"
-    " SELECT tenant_id, key_id, count(*), max(created_at) FROM written WHERE key_id IS NOT NULL GROUP BY 1, 2"
+    " SELECT tenant_id, key_id, count(*), max(created_at) FROM written WHERE key_id IS NOT NULL GROUP BY 1, 2)"
+    " SELECT count(*) FROM written"
+)
+# Admission notes a hit before the request knows that it got one: Redis may answer too late, or with what is no answer,
+# and the note may come to be written all the same. What the request itself has recorded since is the truth.
+_CORRECT = (
+    f"UPDATE apikeys_usage AS noted SET {', '.join(f'{name} = told.{name}' for name in COLUMNS)}"  # noqa: S608  constants
+    f" FROM {_ROWS} AS told ({', '.join(COLUMNS)})"
+    " WHERE noted.id = told.id AND noted.from_cache AND NOT told.from_cache"
 )
 # What the columns hold. A record beyond that is cut rather than lost, and rather than hold up its whole batch.
 MAX_ENDPOINT, MAX_METHOD = 100, 10
@@ -257,9 +265,12 @@ def from_stream(fields: Mapping[str, str]) -> Entry:
 
 @transaction.atomic
 def write(entries: Iterable[Entry]) -> None:
-    """Copies records into Postgres; a record that is there already is left as it is."""
-    rows = [
-        entry.row() for entry in sorted(entries, key=lambda entry: entry.id)
-    ]  # two writers cannot deadlock
+    """Copies records into Postgres; a record that is there already is left as it is, unless it was a hit's and was none."""
+    # In one order, so that two writers cannot deadlock; of two with one id the one that knows better comes first.
+    ranked = sorted(entries, key=lambda entry: (entry.id, entry.spent.from_cache))
+    rows = [entry.row() for entry in ranked]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
     with row_security.across(), connection.cursor() as cursor:  # a batch holds many tenants' records
-        cursor.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)] or [[]] * len(COLUMNS))
+        cursor.execute(_INSERT, columns)
+        if cursor.fetchone()[0] < len(rows):
+            cursor.execute(_CORRECT, columns)

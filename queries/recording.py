@@ -16,6 +16,8 @@ import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from redis import Redis, ResponseError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from apikeys import usage
 from apikeys.admission import STREAM
@@ -40,8 +42,13 @@ Entries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
 
 def client() -> Redis:
-    """A connection of its own: it waits for records longer than a request may wait for Redis."""
-    return Redis.from_url(settings.REDIS_URL, socket_timeout=10, socket_connect_timeout=2)
+    """A connection of its own: it waits for records longer than a request may wait for Redis.
+
+    It tries each command once: what follows a failure is `prepare`, and being told to stop is heard in between.
+    """
+    return Redis.from_url(
+        settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+    )
 
 
 def prepare(redis: Redis) -> None:

@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ class Site:
     process: subprocess.Popen[str]
     data_dir: Path
     facts: dict[str, str]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
-        return environment(self.data_dir)
+        return environment(self.data_dir, **self.settings)
 
     def client(self) -> httpx2.Client:
         headers = {"X-API-Key": self.facts["api_key"]}
@@ -66,11 +67,11 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[Site]:
-    """Starts a site, waits until it says that it is up, and ends it."""
+def running(data_dir: Path, **settings: str) -> Iterator[Site]:
+    """Starts a site with these settings, waits until it says that it is up, and ends it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ragsite.launch", "--port", str(free_port())],
-        env=environment(data_dir),
+        env=environment(data_dir, **settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -78,7 +79,7 @@ def running(data_dir: Path) -> Iterator[Site]:
     try:
         _read_until_up(process)
         facts = json.loads((data_dir / "up.json").read_text())
-        yield Site(process, data_dir, facts)
+        yield Site(process, data_dir, facts, settings)
     finally:
         process.terminate()
         process.wait(60)

@@ -14,10 +14,14 @@ from ragsite.embedded.places import make_directories, package, redis_socket
 
 @dataclass(frozen=True)
 class Redis:
-    """Redis in `data_dir`/redis: an installed server of 6.2 or later, or else the wheel's."""
+    """Redis in `data_dir`/redis: an installed server of 6.2 or later, or else the wheel's.
+
+    `appendfsync` as Redis has it: when what was accepted is forced to disk.
+    """
 
     data_dir: Path
     durable: bool = True
+    appendfsync: str = "always"
     name = "redis"
     stop_signal = signal.SIGTERM
     grace = 10.0
@@ -31,7 +35,9 @@ class Redis:
     def argv(self) -> list[str]:
         listen = ["--port", "0", "--unixsocket", str(redis_socket(self.data_dir)), "--unixsocketperm", "700"]
         keep = (
-            ["--appendonly", "yes", "--appendfsync", "everysec"] if self.durable else ["--appendonly", "no"]
+            ["--appendonly", "yes", "--appendfsync", self.appendfsync]
+            if self.durable
+            else ["--appendonly", "no"]
         )
         # No snapshots: the append-only file holds everything. Nothing is evicted: queues and records are no cache.
         rest = ["--dir", str(self.directory), "--save", "", "--maxmemory-policy", "noeviction"]

@@ -264,6 +264,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _page(request, 500, "internal", "Something went wrong here. The request's id finds it in the log.")
 
 
+def unrecorded(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Neither Redis nor Postgres would take the record of a request: it counts as not answered."""
+    logger.error("a request could not be recorded", exc_info=error)
+    answer = _page(request, 503, "database", "The database cannot be reached.")
+    answer["Retry-After"] = "5"
+    return answer
+
+
 def _page(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     document = problem(request, status=status, code=code, detail=detail)
     if IS_API.match(request.path):

@@ -17,6 +17,7 @@ from apikeys.usage import Spent
 from ragsite.lib import months, redis_client
 from ragsite.lib.errors import BudgetSpent
 from ragsite.lib.identifiers import floor
+from ragsite.lib.redis_client import Script
 from tests.apikeys.admitting import admit
 from tests.apikeys.budgeting import ASKS, answer, caller, counter, limit, nothing_open, used
 from tests.makers import Party, make_key
@@ -56,7 +57,7 @@ def test_a_new_month_begins_anew_by_the_clock_of_redis(ours: Party, monkeypatch:
     now = "redis.call('TIME')"
     for seconds, spent in ((then.timestamp() - 1, "tenant"), (then.timestamp(), "")):
         monkeypatch.setattr(
-            admission, "_SCRIPT", admission._SCRIPT.replace(now, f"{{'{int(seconds)}', '999'}}")
+            admission, "_ADMIT", Script(admission._ADMIT.text.replace(now, f"{{'{int(seconds)}', '999'}}"))
         )
         assert admit(ours.raw, ASKS).spent == spent
         now = f"{{'{int(seconds)}', '999'}}"

@@ -10,19 +10,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 from redis import Redis
 
-from apikeys import admission, keys, usage
-from apikeys.models import Usage
+from apikeys import admission, keys, tally, usage
+from apikeys.models import APIKey, Usage
 from apikeys.usage import Entry, Spent
 from queries import recording
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import floor, uuid7
 from tests.makers import Party, make_key
 from tests.outages import redis_refused
+from tests.problems import problem
 
 
 @pytest.fixture
@@ -253,3 +254,32 @@ def test_use_is_complete_within_two_seconds(ours: Party, recorder: Redis) -> Non
     finally:
         stop.set()
         thread.join()
+
+
+@pytest.mark.parametrize("order", [(True, False), (False, True)], ids=["hit first", "miss first"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_hit_that_was_none_gives_way_to_what_the_request_says(
+    ours: Party, order: tuple[bool, bool], *, together: bool
+) -> None:
+    identifier = uuid7()
+    both = [
+        entry(ours, id=identifier, status=200 if hit else 503, spent=Spent(from_cache=hit)) for hit in order
+    ]
+    for batch in [both] if together else [[one] for one in both]:
+        usage.write(batch)
+    usage.write(both)  # and once more, as after a crash
+    [row] = rows(ours)
+    assert (row.status, row.success, row.from_cache) == (503, False, False)
+    assert tally.counted(APIKey.objects.for_tenant(ours.tenant)).get().uses == 1
+
+
+def test_what_nobody_would_record_is_not_answered(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise OperationalError("the connection is closed")
+
+    with redis_refused():
+        monkeypatch.setattr(usage, "write", gone)
+        response = ours.client.get("/api/keys/self")
+    problem(response, 503, "database")
+    assert response["Retry-After"] == "5"
+    assert "closed" not in response.content.decode()

@@ -9,6 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from redis import Redis
+
+from ragsite import embedded
 from ragsite.lib.local_model import LocalModel, Precision
 from tests import site
 from tests.bench import servers
@@ -45,6 +48,20 @@ def recording() -> list[Comparison]:
         return [_compared("recorded / unrecorded", (servers.of_site(up), query), (silent, query))]
 
 
+def durability() -> list[Comparison]:
+    """The same query with each record forced to disk before its answer goes out, over once a second."""
+    with _site() as up:
+        web, query = servers.of_site(up), _cached_question(up)
+        redis = Redis.from_url(embedded.redis_url(up.data_dir))
+
+        def turn(appendfsync: str) -> Sample:
+            redis.config_set("appendfsync", appendfsync)
+            return sample(web, query, seconds=SECONDS, clients=CLIENTS)
+
+        name = "appendfsync always / everysec"
+        return [compare(name, subject=lambda: turn("always"), baseline=lambda: turn("everysec"))]
+
+
 def embedding() -> list[Comparison]:
     """The local model at 8 bits over itself at 32, on texts of a chunk's length, two threads."""
     random = Random(7)
@@ -67,7 +84,13 @@ def embedding() -> list[Comparison]:
         ]
 
 
-CASES = {"cached-query": cached_query, "plain": plain, "recording": recording, "embedding": embedding}
+CASES = {
+    "cached-query": cached_query,
+    "plain": plain,
+    "recording": recording,
+    "durability": durability,
+    "embedding": embedding,
+}
 
 
 @contextmanager

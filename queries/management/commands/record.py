@@ -28,16 +28,20 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
         redis = recording.client()
-        prepared = False
+        prepared = waiting = False
         while self.running:
             try:
                 if not prepared:
                     recording.prepare(redis)
                     prepared = True
                 recording.drain(redis)
+                if waiting:
+                    logger.info("records move again")
+                    waiting = False
             except LOST as error:
-                logger.warning("records wait", error=type(error).__name__)
-                prepared = False
+                if not waiting:  # once: an outage of a night would fill the disk
+                    logger.warning("records wait", error=type(error).__name__)
+                prepared, waiting = False, True
                 close_old_connections()
                 sleep(PAUSE_SECONDS)
 

@@ -170,7 +170,8 @@ def _interrupt_on_signals() -> None:
 
 def _embedded_servers() -> list[embedded.Server]:
     """Return the servers that settings point at and that are therefore ours to run."""
-    postgres, redis = embedded.Postgres(settings.DATA_DIR), embedded.Redis(settings.DATA_DIR)
+    postgres = embedded.Postgres(settings.DATA_DIR)
+    redis = embedded.Redis(settings.DATA_DIR, appendfsync=settings.REDIS_APPENDFSYNC)
     sockets = str(embedded.socket_directory(settings.DATA_DIR) / "postgres")
     servers: list[embedded.Server] = [postgres] if settings.DATABASES["default"]["HOST"] == sockets else []
     return [*servers, redis] if embedded.redis_url(settings.DATA_DIR) == settings.REDIS_URL else servers

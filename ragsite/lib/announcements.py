@@ -1,0 +1,72 @@
+"""What Redis must hear of a change in Postgres: at once, or else as soon as it can be had again.
+
+Its copies outlive its absence: a server that hung, or was started again with its append-only file, has them all. What
+it missed has to follow, or a key that was revoked meanwhile would work again until its copy ends.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Lock, Thread
+from typing import Any
+
+import structlog
+from redis import Redis, RedisError
+
+from ragsite.lib import redis_client
+from ragsite.lib.per_process import PerProcess
+
+PATIENCE_SECONDS = 120.0  # every copy that news could be about has ended by then
+PAUSE_SECONDS = 0.2
+
+logger = structlog.get_logger(__name__)
+
+News = Callable[[Redis], Any]
+
+
+def announce(news: News) -> None:
+    """Runs `news(client)` now or later, in the order of the announcements; it may run twice. Never waits for Redis."""
+    _heralds.get("").announce(news)
+
+
+class _Herald:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._waiting: deque[tuple[float, News]] = deque()
+
+    def announce(self, news: News) -> None:
+        if self._waiting or not self._told(news):
+            self._keep(news)
+
+    def _told(self, news: News) -> bool:
+        try:
+            redis_client.guarded(news)
+        except redis_client.DOWN:
+            return False
+        return True
+
+    def _keep(self, news: News) -> None:
+        with self._lock:
+            self._waiting.append((time.monotonic(), news))
+            begin = len(self._waiting) == 1
+        if begin:
+            logger.warning("Redis could not be told of a change, and will be when it is back")
+            Thread(target=self._follow_up, name="announcements", daemon=True).start()
+
+    def _follow_up(self) -> None:
+        """Past the breaker, which would let one call a second through: this is what the site's safety waits for."""
+        while True:
+            since, news = self._waiting[0]
+            try:
+                news(redis_client.client())
+            except RedisError:
+                if time.monotonic() - since < PATIENCE_SECONDS:
+                    time.sleep(PAUSE_SECONDS)
+                    continue
+            with self._lock:
+                self._waiting.popleft()
+                if not self._waiting:
+                    return
+
+
+_heralds = PerProcess[str, _Herald](lambda _: _Herald())
