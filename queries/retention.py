@@ -113,8 +113,8 @@ def _records(bounds: Mapping[UUID, datetime], *, month: datetime) -> Iterator[Qu
     """
     for tenant_id, moment in bounds.items():
         yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, month)))
-        yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
         yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=floor(moment))
+        yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
 
 
 def _expired(now: datetime) -> Iterator[QuerySet[Any]]:
