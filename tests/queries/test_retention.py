@@ -119,6 +119,7 @@ def test_dry_run_says_what_goes_and_keeps_it(ours: Party, theirs: Party, asked: 
     assert out.getvalue().splitlines() == [
         "Would drop apikeys_usage_2031_03 (2 rows).",
         "Would drop queries_query_2031_03 (2 rows).",
+        "Would delete 0 rows of apikeys_idempotentrequest.",
         "Would delete 5 rows of apikeys_usage.",
         "Would delete 0 rows of auditlog_logentry.",
         "Would delete 0 rows of django_session.",
