@@ -27,7 +27,7 @@ _ACCEPTED = frozenset(
     {"*/*", "application/json", "application/json, */*", "application/json, text/plain, */*"}
 )
 # What may change an answer's headers, or what is done: a browser's page, a session, a request that was sent before.
-_UNUSUAL = ("HTTP_ORIGIN", "HTTP_IDEMPOTENCY_KEY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
+_UNUSUAL = ("HTTP_ORIGIN", "HTTP_COOKIE", "HTTP_IDEMPOTENCY_KEY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
 
 
 class _Asked(NamedTuple):
@@ -88,7 +88,6 @@ def _is_usual(request: HttpRequest) -> bool:
         and meta.get("CONTENT_TYPE", "").lower() in _JSON
         and meta.get("HTTP_ACCEPT", "*/*") in _ACCEPTED
         and not any(name in meta for name in _UNUSUAL)
-        and not meta.get("HTTP_COOKIE")
         and _is_small(meta.get("CONTENT_LENGTH", ""))
         and _is_for_us(request)
     )
