@@ -34,6 +34,7 @@ POST   /api/documents                    body  collection       collection 404 l
 POST   /api/documents                    body  collection       name       202 holds
 POST   /api/documents                    body  file             bytes      202 holds
 POST   /api/documents                    body  metadata         metadata   202 holds
+POST   /api/documents                    header Idempotency-Key retry      202 holds
 GET    /api/documents/{id}               path  id               document   404 leaks
 DELETE /api/documents/{id}               path  id               document   404 leaks
 GET    /api/documents/{id}/text          path  id               document   404 leaks
@@ -52,6 +53,7 @@ POST   /api/query                        body  collection       name       404 l
 POST   /api/query                        body  document_ids[]   document   404 leaks
 POST   /api/query                        body  metadata         metadata   200 leaks
 POST   /api/query                        body  database         name       404 holds
+POST   /api/query                        header Idempotency-Key retry      200 leaks
 POST   /api/search                       body  collection       collection 404 leaks
 POST   /api/search                       body  collection       name       404 leaks
 POST   /api/search                       body  document_ids[]   document   404 leaks
@@ -97,11 +99,16 @@ def send(client: Client, place: Place, value: Any) -> Any:
     if place.where == "query":
         return client.generic(method, f"{path}?{place.name}={value}")
     body = dict(BODIES.get(place.operation, {}))
+    if place.operation == "POST /api/query":
+        body["use_cache"] = False  # the same question is sent twice, and has to be answered twice
     if place.where == "body":
         body[place.name.removesuffix("[]")] = [value] if place.name.endswith("[]") else value
+    headers = {place.name: value} if place.where == "header" else {}
     if place.operation == "POST /api/documents":
-        return client.post(path, as_form(body))
-    return client.generic(method, path, json.dumps(body).encode(), content_type="application/json")
+        return client.post(path, as_form(body), headers=headers)
+    return client.generic(
+        method, path, json.dumps(body).encode(), content_type="application/json", headers=headers
+    )
 
 
 def as_form(body: dict[str, Any]) -> dict[str, Any]:
