@@ -62,10 +62,10 @@ def _prune(now: datetime, *, dry_run: bool) -> Pruned:
     bounds = _bounds(now)
     if bounds:
         oldest = min(bounds.values())
-        # Before the months: what feedback points at cannot go.
-        _prune_rows(
-            gone, Feedback.objects.across_tenants().filter(query_id__lt=floor(oldest)), dry_run=dry_run
-        )
+        if not dry_run:  # what feedback points at cannot go with its month
+            _prune_rows(
+                gone, Feedback.objects.across_tenants().filter(query_id__lt=floor(oldest)), dry_run=False
+            )
         _prune_months(gone, before=oldest, dry_run=dry_run)
     late = dict.fromkeys(recorded - bounds.keys(), now)
     for rows in (*_records(bounds, month=months.begin(now)), *_records(late, month=now), *_expired(now)):
@@ -113,8 +113,8 @@ def _records(bounds: Mapping[UUID, datetime], *, month: datetime) -> Iterator[Qu
     """
     for tenant_id, moment in bounds.items():
         yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, month)))
-        yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
         yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=floor(moment))
+        yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
 
 
 def _expired(now: datetime) -> Iterator[QuerySet[Any]]:

@@ -13,6 +13,7 @@ from apikeys import idempotency
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from queries.models import Query
+from ragsite.lib import row_security
 from tests.makers import Party
 from tests.repeating import ask, kept
 
@@ -46,7 +47,7 @@ def test_of_many_at_once_one_runs(ours: Party) -> None:
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8, initializer=row_security.enter_across) as pool:
         assert sum(pool.map(lambda _: claimed(), range(80))) == 1
 
 

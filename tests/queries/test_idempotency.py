@@ -191,6 +191,7 @@ def test_after_a_day_it_runs_anew_even_with_another_body(ours: Party) -> None:
     assert day == timedelta(days=1)
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_old_ones_are_forgotten(ours: Party, theirs: Party) -> None:
     for party, key in [(ours, "a"), (ours, "b"), (theirs, "c")]:
         ask(party.client, key)
