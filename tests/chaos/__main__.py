@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import limits, revocation, waiting
+from tests.chaos import limits, pooled, revocation, waiting
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -18,6 +18,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "limits-storm": limits.whole_storm,
     "limits-storm-http": limits.whole_storm_over_http,
     "retry-after": waiting.whole,
+    "pooled": pooled.whole,
 }
 
 
