@@ -4,6 +4,5 @@ from tests.chaos import records
 
 
 def test_kills_of_every_process_lose_and_double_nothing() -> None:
-    found = records.complete(200, victims=("web", "record", "postgres", "redis", "worker"))
-    assert sum(found["killed"].values()) >= 2
-    assert found["answered"] > 100
+    report = records.complete(160, victims=("web", "record", "postgres", "redis", "worker"))
+    assert report.held, report.summary()

@@ -10,7 +10,7 @@ import psycopg
 from redis import Redis, ResponseError
 
 from tests import site
-from tests.chaos.calls import Outcome
+from tests.chaos.calls import QUERY, Outcome
 
 # Their names, and not an import: the apps want settings, and those belong to the site that is watched.
 STREAM, GROUP = "records", "recorders"
@@ -37,6 +37,12 @@ class Books:
     no_history: list[str] = field(default_factory=list)
     surplus_history: list[str] = field(default_factory=list)
     miscounted_keys: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Of each list, how long it is."""
+        return {
+            name: len(found) if isinstance(found, list) else found for name, found in asdict(self).items()
+        }
 
     def faults(self) -> dict[str, list[str]]:
         return {name: found for name, found in asdict(self).items() if isinstance(found, list) and found}
@@ -96,7 +102,9 @@ def _compare_history(books: Books, known: Mapping[UUID, Outcome], rows: list[Any
     ids = Counter(row[0] for row in rows)
     books.surplus_history = [f"twice {pk}" for pk, times in ids.items() if times > 1]
     books.no_history = [
-        f"{found.call.kind} {pk}" for pk, found in known.items() if found.status == 200 and not ids[pk]
+        f"{found.call.kind} {pk}"
+        for pk, found in known.items()
+        if found.status == 200 and found.call.path == QUERY and not ids[pk]
     ]
     for pk, status, from_cache, _ in rows:
         found = known.get(pk)
