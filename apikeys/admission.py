@@ -170,6 +170,7 @@ def _arguments(lookup: Lookup) -> list[str | float]:
 def _read(reply: list[Any]) -> Admission:
     _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here, spent = reply
     key, caller = _known(record)
+    buckets.seen(key["key"], float(tokens))
     return Admission(
         caller=caller,
         from_here=from_here == 1,

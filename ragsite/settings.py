@@ -30,7 +30,7 @@ _made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
 _threads = environment.integer("WEB_THREADS", 8, minimum=1)
 DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", max(10, _threads + 2), minimum=1)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
-REDIS_APPENDFSYNC = environment.choice("REDIS_APPENDFSYNC", "always", among=("always", "everysec", "no"))
+REDIS_APPENDFSYNC = environment.choice("REDIS_APPENDFSYNC", "no", among=("always", "everysec", "no"))
 REDIS_TIMEOUT_MS = environment.integer("REDIS_TIMEOUT_MS", 100, minimum=1)
 
 if EMBEDDED:

@@ -21,7 +21,7 @@ class Redis:
 
     data_dir: Path
     durable: bool = True
-    appendfsync: str = "always"
+    appendfsync: str = "no"
     name = "redis"
     stop_signal = signal.SIGTERM
     grace = 10.0

@@ -71,3 +71,10 @@ def test_hanging_redis_is_left_alone_and_found_again(ours: Party, tmp_path: Path
             time.sleep(0.05)
         assert redis_client._breaker.state == "closed"
         assert redis_client.client().exists(f"bucket:{ours.key.pk}")
+
+
+def test_a_bucket_is_not_full_again_because_redis_is_gone(ours: Party) -> None:
+    _, raw = make_key(ours.tenant, rate_limit=1, burst=3)
+    assert [admit(raw).admitted for _ in range(4)] == [True, True, True, False]
+    with redis_refused():
+        assert not admit(raw).admitted
