@@ -20,6 +20,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "retry-after": waiting.whole,
     "records": records.whole,
     "records-redis-killed": records.whole_redis_killed,
+    "records-redis-unsynced": records.whole_redis_unsynced,
     "records-redis-everysec": records.whole_redis_everysec,
     "outage-killed": outages.whole_killed,
     "outage-stopped": outages.whole_stopped,
