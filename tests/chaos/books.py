@@ -14,6 +14,7 @@ from tests.chaos.calls import QUERY, Outcome
 
 # Their names, and not an import: the apps want settings, and those belong to the site that is watched.
 STREAM, GROUP = "records", "recorders"
+UNAVAILABLE = 503
 SETTLED_SECONDS = 60.0  # a record that a killed recorder had taken waits for ten before it is taken over
 
 
@@ -22,6 +23,7 @@ class Books:
     """How many requests of each sort; every list of ids is empty where all is well.
 
     `unanswered` were sent and nobody heard the answer: each may have a row (`kept`), and need not.
+    `undecided` were answered 503 and are in the history as answered: Postgres died after the commit and before saying so.
     `strangers` were answered before anyone knew whose they were, and have none.
     """
 
@@ -29,6 +31,7 @@ class Books:
     answered: int = 0
     unanswered: int = 0
     kept: int = 0
+    undecided: int = 0
     strangers: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -108,7 +111,9 @@ def _compare_history(books: Books, known: Mapping[UUID, Outcome], rows: list[Any
     ]
     for pk, status, from_cache, _ in rows:
         found = known.get(pk)
-        if found and found.status != 200 and status != "failed":
+        if found and found.status == UNAVAILABLE and status != "failed":
+            books.undecided += 1
+        elif found and found.status != 200 and status != "failed":
             books.surplus_history.append(f"{pk} {found.call.kind} was answered {found.status}")
         if found and found.status == 200 and found.from_cache != from_cache:
             books.surplus_history.append(f"{pk} {found.call.kind} says it was from the cache: {from_cache}")

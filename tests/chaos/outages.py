@@ -107,9 +107,9 @@ class _Watch:
         way.end(self.server)
         phases["back"] = self._send(self.plan.back_seconds)
         normal = self._back_to_normal(phases["back"], returned)
+        normal |= self._ready(uploaded[0], returned)
         phases["after"] = self._send(third)
-        ready = self._ready(uploaded[0], returned)
-        return self._report(phases, normal | ready)
+        return self._report(phases, normal)
 
     def _send(self, seconds: float) -> list[Outcome]:
         numbers = itertools.islice(self.number, int(seconds * self.plan.rate))

@@ -1,21 +1,18 @@
 """Whether every request that was answered is on record once, whatever is killed meanwhile."""
 
 import random
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psutil
 
 from ragsite import embedded
-from tests import site
 from tests.chaos.books import Books, balance
 from tests.chaos.calls import Call, Traffic, mixture, new_key
 from tests.chaos.people import Business
-from tests.chaos.report import Report
+from tests.chaos.report import Report, on_its_own_site
 from tests.site import Site
 
 RATE = 40.0  # requests a second: two cores that also run the clients carry it, with room to catch up after a kill
@@ -41,43 +38,46 @@ VICTIMS: Mapping[str, Callable[[list[str]], bool]] = {
 
 def whole() -> Report:
     """Web, worker, recorder and Postgres die at random moments."""
-    return complete(WHOLE, victims=(*_ALL, "worker"))
+    return _whole((*_ALL, "worker"))
 
 
 def whole_redis_killed() -> Report:
     """Redis dies as well, and forces every record to disk before it is acknowledged."""
-    return complete(WHOLE, victims=(*_ALL, "redis", "redis"), appendfsync="always")
+    return _whole((*_ALL, "redis", "redis"), appendfsync="always")
 
 
 def whole_redis_unsynced() -> Report:
     """Redis dies as well, and leaves to the kernel when records go to disk, as it does unless it is told otherwise."""
-    return complete(WHOLE, victims=(*_ALL, "redis", "redis"))
+    return _whole((*_ALL, "redis", "redis"))
 
 
 def whole_redis_everysec() -> Report:
     """Redis alone dies, and forces records to disk once a second: what is lost then is told, and is no fault."""
-    return complete(WHOLE, victims=("redis",), appendfsync="everysec")
+    return _whole(("redis",), appendfsync="everysec")
 
 
-def complete(requests: int, *, victims: Sequence[str], appendfsync: str = "no") -> Report:
+def _whole(victims: Sequence[str], *, appendfsync: str = "no") -> Report:
+    return on_its_own_site(
+        lambda up: complete(up, WHOLE, victims=victims, may_lose=appendfsync == "everysec"),
+        REDIS_APPENDFSYNC=appendfsync,
+    )
+
+
+def complete(up: Site, requests: int, *, victims: Sequence[str], may_lose: bool = False) -> Report:
     """Sends that many requests, of many kinds and keys, and balances the books."""
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        site.running(Path(folder), REDIS_APPENDFSYNC=appendfsync) as up,
-    ):
-        traffic = Traffic(up, rate=RATE)
-        calls = _calls(up, requests)
-        with killing(up, victims) as killed:
-            outcomes = traffic.send(calls)
-        books = balance(
-            outcomes,
-            database=embedded.database_url(up.data_dir, role="postgres"),
-            redis=embedded.redis_url(up.data_dir),
-        )
+    traffic = Traffic(up, rate=RATE)
+    calls = _calls(up, requests)
+    with killing(up, victims) as killed:
+        outcomes = traffic.send(calls)
+    books = balance(
+        outcomes,
+        database=embedded.database_url(up.data_dir, role="postgres"),
+        redis=embedded.redis_url(up.data_dir),
+    )
     return Report(
-        asked={"requests": requests, "per_second": RATE, "appendfsync": appendfsync},
+        asked={"requests": requests, "per_second": RATE, **up.settings},
         seen={"killed": dict(killed), **books.figures()},
-        faults=_faults(books, killed, may_lose=appendfsync == "everysec"),
+        faults=_faults(books, killed, may_lose=may_lose),
     )
 
 
