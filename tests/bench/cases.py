@@ -43,9 +43,23 @@ def plain() -> list[Comparison]:
 
 def recording() -> list[Comparison]:
     """The same query over one that leaves no record; see `unrecorded`."""
-    with _site() as up, servers.unrecorded(up) as silent:
+    with _site() as up, servers.another(up, "tests.bench.unrecorded") as silent:
         query = _cached_question(up)
         return [_compared("recorded / unrecorded", (servers.of_site(up), query), (silent, query))]
+
+
+def row_security() -> list[Comparison]:
+    """A search, and the cheapest call that asks Postgres, over the same without row-level security; see `unwalled`."""
+    with _site() as up, servers.another(up, "tests.bench.unwalled") as unwalled:
+        walled, headers = servers.of_site(up), _cached_question(up).headers
+        body = json.dumps({"question": QUESTION}).encode()
+        return [
+            _compared(f"{name}, walled / unwalled", (walled, call), (unwalled, call))
+            for name, call in (
+                ("search", Call("POST", "/api/search", body, headers)),
+                ("history", Call("GET", "/api/history?limit=1", headers=headers)),
+            )
+        ]
 
 
 def durability() -> list[Comparison]:
@@ -88,6 +102,7 @@ CASES = {
     "cached-query": cached_query,
     "plain": plain,
     "recording": recording,
+    "row-security": row_security,
     "durability": durability,
     "embedding": embedding,
 }

@@ -27,11 +27,11 @@ def of_site(up: Site) -> Server:
 
 
 @contextmanager
-def unrecorded(up: Site) -> Iterator[Server]:
-    """A second gunicorn of the site, whose answers from the cache leave no record."""
+def another(up: Site, application: str) -> Iterator[Server]:
+    """A second gunicorn of the site, with an application of the benchmarks' own."""
     port = site.free_port()
     environment = up.environment | {"PORT": str(port)}
-    with _running([*GUNICORN, "tests.bench.unrecorded"], environment, url=f"http://127.0.0.1:{port}") as web:
+    with _running([*GUNICORN, application], environment, url=f"http://127.0.0.1:{port}") as web:
         yield Server(f"http://127.0.0.1:{port}", web, lambda: _behind(up))
 
 
