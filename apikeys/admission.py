@@ -81,7 +81,6 @@ class Admission:
     full_after: float
     corpus_version: int | None = None
     stored: bytes | None = None
-    entry: bytes | None = None
     spent: str = ""
 
 
@@ -114,13 +113,6 @@ def refuse(key_hash: str) -> None:
     Before, so that a request that reads the old row now cannot put it back: it only adds what is not there.
     """
     announce(lambda client: client.set(_name(key_hash), "", ex=RECORD_SECONDS))
-
-
-def take_back(admission: Admission) -> None:
-    """Removes the record of a hit that was none; the request records itself as the miss that it is."""
-    entry = admission.entry
-    if entry is not None:
-        announce(lambda client: client.xdel(STREAM, entry))
 
 
 def _name(key_hash: str) -> str:
@@ -168,7 +160,7 @@ def _arguments(lookup: Lookup) -> list[str | float]:
 
 
 def _read(reply: list[Any]) -> Admission:
-    _, record, admitted, tokens, next_ms, full_ms, version, stored, entry, from_here, spent = reply
+    _, record, admitted, tokens, next_ms, full_ms, version, stored, from_here, spent = reply
     key, caller = _known(record)
     buckets.seen(key["key"], float(tokens))
     return Admission(
@@ -182,7 +174,6 @@ def _read(reply: list[Any]) -> Admission:
         full_after=full_ms / 1000,
         corpus_version=int(version) if version else None,
         stored=stored,
-        entry=entry,
         spent=spent.decode(),
     )
 

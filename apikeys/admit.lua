@@ -8,7 +8,7 @@
 -- Returns {'absent', mark}, {'unknown'}, {'uncounted', month, tenant, line of keys ('' = the tenant's own), ...}
 --         where the counter of a budget is missing, or
 --         {'known', record, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
---          corpus version ('' = do not cache), stored answer or false, stream entry or false, from here (0/1),
+--          corpus version ('' = do not cache), stored answer or false, from here (0/1),
 --          whose budget is spent ('key', 'tenant' or '')}.
 
 redis.replicate_commands() -- Redis before 7 asks for it, because TIME differs from run to run
@@ -80,7 +80,6 @@ local until_next = math.max(0, math.ceil((1 - tokens) / per_ms))
 
 local version = ''
 local answer = false
-local entry = false
 if admitted == 1 and may_ask and spent == '' and ARGV[1] ~= '' then
   local corpus = redis.call('HMGET', 'corpus:' .. key.tenant, 'version', 'pending')
   -- While a change of the corpus is being committed nobody knows which version is true: no cache then.
@@ -92,9 +91,9 @@ if admitted == 1 and may_ask and spent == '' and ARGV[1] ~= '' then
     redis.call('HINCRBY', 'cache:' .. key.tenant, answer and 'hits' or 'misses', 1)
   end
   if answer then
-    entry = redis.call('XADD', KEYS[2], '*', 'id', ARGV[2], 'tenant', key.tenant, 'key', key.key,
+    redis.call('XADD', KEYS[2], '*', 'id', ARGV[2], 'tenant', key.tenant, 'key', key.key,
       'endpoint', ARGV[3], 'method', ARGV[4], 'status', '200', 'ms', ARGV[5], 'from_cache', '1',
       'question', ARGV[6], 'answer', string.sub(answer, 17, 52))
   end
 end
-return {'known', record, admitted, exact, until_next, until_full, version, answer, entry, from_here, spent}
+return {'known', record, admitted, exact, until_next, until_full, version, answer, from_here, spent}

@@ -6,7 +6,7 @@ from uuid import UUID
 from rest_framework.request import Request
 
 from accounts import corpus
-from apikeys import admission, usage
+from apikeys import usage
 from apikeys.admission import Admission
 from apikeys.authentication import admission_of
 from apikeys.callers import Caller
@@ -43,13 +43,13 @@ class Place:
             cache.keep(self.name, query_id=made.query_id, shared=made.shared())
 
     def _found_on_admission(self, request: Request) -> Kept | None:
-        """Admission has looked, and has recorded what it took for a hit. What is no answer was none."""
+        """Admission has looked, and has recorded what it took for a hit. What is no answer was none; the request's own
+        record corrects that one (`apikeys.usage.write`)."""
         found = self.admission
         if found is None or found.stored is None or self.name is None:
             return None
         kept = cache.unseal(self.name, found.stored)
         if kept is None:
-            admission.take_back(found)
             cache.count_miss_instead(found.caller.tenant_id)
         else:
             usage.mark_recorded(request)

@@ -26,7 +26,7 @@ _JSON = frozenset({"application/json", "application/json; charset=utf-8", "appli
 _ACCEPTED = frozenset(
     {"*/*", "application/json", "application/json, */*", "application/json, text/plain, */*"}
 )
-# What may change an answer's headers, or what is done: a browser's page, a session, a request that was sent before.
+# What may change an answer's headers, or what is done: a browser's page, a request that was sent before.
 _UNUSUAL = ("HTTP_ORIGIN", "HTTP_IDEMPOTENCY_KEY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
 
 
@@ -40,7 +40,7 @@ class CachedAnswers:
     """Stands behind RequestID, and before all that only writes headers or serves other requests.
 
     Those headers are not made again here: they are the ones that the first cached answer of this process got on the
-    long way. A request that could get others (see `_UNUSUAL`) never comes the short way.
+    long way. A request that could get others (see `_is_usual`) never comes the short way.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -7,7 +7,6 @@ process had taken and not acknowledged is taken over after a while.
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -29,8 +28,8 @@ from ragsite.lib.identifiers import made_at
 GROUP = "recorders"
 BATCH = 1_000
 BLOCK_MS = 250  # how late the process may notice that it is to stop
-# What admission took for a hit and was none is taken back within Redis's timeout. Until then nobody may write it.
-SETTLE_SECONDS = 0.25
+# Records that come in meanwhile are written together: a transaction for each would cost more than the rows.
+GATHER_SECONDS = 0.25
 ABANDONED_MS = 10_000
 
 # What becomes of a value that the database cannot hold, here or there; beside Django's cursor it is psycopg's own error.
@@ -60,11 +59,8 @@ def prepare(redis: Redis) -> None:
 
 
 def drain(redis: Redis, *, block_ms: int | None = BLOCK_MS) -> int:
-    """Writes one batch, what was abandoned first; returns how many records. Waits up to `block_ms` for some."""
-    redis.xautoclaim(STREAM, GROUP, _consumer(), ABANDONED_MS, count=BATCH)
-    if not _taken(redis) and _take(redis, block_ms):
-        sleep(SETTLE_SECONDS)
-    entries = _taken(redis)
+    """Writes one batch, what was left behind first; returns how many records. Waits up to `block_ms` for some."""
+    entries = _left_behind(redis) or _new(redis, block_ms)
     if entries:
         _write([record for record in (_read(fields) for _, fields in entries) if record is not None])
         _acknowledge(redis, [entry_id for entry_id, _ in entries])
@@ -75,14 +71,18 @@ def _consumer() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _take(redis: Redis, block_ms: int | None) -> Any:
-    """Makes the next records ours."""
-    return redis.xreadgroup(GROUP, _consumer(), {STREAM: ">"}, count=BATCH, block=block_ms)
+def _left_behind(redis: Redis) -> Entries:
+    """What a dead process had taken, and what this one could not write; a record that was deleted has no fields."""
+    redis.xautoclaim(STREAM, GROUP, _consumer(), ABANDONED_MS, count=BATCH)
+    return _group(redis, "0", block_ms=None)
 
 
-def _taken(redis: Redis) -> Entries:
-    """What is ours and not acknowledged; a record that was taken back meanwhile has no fields."""
-    reply: Any = redis.xreadgroup(GROUP, _consumer(), {STREAM: "0"}, count=BATCH)
+def _new(redis: Redis, block_ms: int | None) -> Entries:
+    return _group(redis, ">", block_ms=block_ms)
+
+
+def _group(redis: Redis, after: str, *, block_ms: int | None) -> Entries:
+    reply: Any = redis.xreadgroup(GROUP, _consumer(), {STREAM: after}, count=BATCH, block=block_ms)
     return reply[0][1] if reply else []
 
 
@@ -98,7 +98,7 @@ Record = tuple[Entry, dict[str, Any] | None]
 
 
 def _read(fields: Mapping[bytes, bytes] | None) -> Record | None:
-    """None for what was taken back, and for what no ragsite wrote, which must not hold up the rest."""
+    """None for what was deleted, and for what no ragsite wrote, which must not hold up the rest."""
     if not fields:
         return None
     record = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}

@@ -11,7 +11,9 @@ from pytest_django.fixtures import Settings
 
 from apikeys import keys
 from apikeys.admission import STREAM
+from apikeys.models import Usage
 from documents.models import Document
+from queries import recording
 from queries.api import QueryView
 from queries.middleware import MAX_BODY, PATH
 from ragsite.lib import redis_client
@@ -232,4 +234,10 @@ def test_a_forged_answer_is_a_miss(
         found.append(send(client, headers))
     assert found[0] == found[1]
     assert found[0]["body"]["from_cache"] is False
-    assert len(found[0]["records"]) == 1
+    # What admission took for a hit, and what the request says of itself; that is what is written.
+    assert [b"from_cache" in record for record in found[0]["records"]] == [True, True]
+    recording.prepare(redis)
+    recording.drain(redis, block_ms=None)
+    assert set(Usage.objects.across_tenants().values_list("status", "from_cache").order_by("-pk")[:2]) == {
+        (200, False)
+    }

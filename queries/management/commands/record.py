@@ -34,7 +34,8 @@ class Command(BaseCommand):
                 if not prepared:
                     recording.prepare(redis)
                     prepared = True
-                recording.drain(redis)
+                if recording.drain(redis) < recording.BATCH:
+                    sleep(recording.GATHER_SECONDS)
                 if waiting:
                     logger.info("records move again")
                     waiting = False
