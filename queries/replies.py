@@ -89,7 +89,8 @@ class Events:
 
     def __init__(self, request: Request, ask: Ask, place: Place) -> None:
         self._request = request
-        # Asked now, within the request's middleware: `callers.of` enters the caller's tenant, and nobody would end that.
+        # Asked here, and not when the events are sent: telling who calls also lets the thread touch their rows, which
+        # nothing ends once the request's middleware is over.
         self._caller = callers.of(request)
         self._ask = ask
         self._place = place
@@ -116,10 +117,8 @@ class Events:
         self._events.close()
         self._parts.close()
         if not self._recorded:
-            milliseconds = elapsed_ms(self._request)
-            answering.leave(
-                self._caller, self._ask, query_id=request_id(self._request), milliseconds=milliseconds
-            )
+            query_id, milliseconds = request_id(self._request), elapsed_ms(self._request)
+            answering.leave(self._caller, self._ask, query_id=query_id, milliseconds=milliseconds)
             self._record(CLIENT_LEFT)
 
     def _made(self, first: Part) -> Generator[bytes, None, None]:
