@@ -3,7 +3,7 @@
 import math
 from typing import Any, Protocol, runtime_checkable
 
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -57,7 +57,7 @@ class APIKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="ragsite"'
 
 
-def leave(request: HttpRequest, found: Admission | DatabaseError | None) -> None:
+def leave(request: HttpRequest, found: Admission | OperationalError | InterfaceError | None) -> None:
     """Tells whom `admission.admit` has found, so that the request is not admitted, limited and recorded twice.
 
     Or what it has raised instead, which is raised again where errors become answers.
@@ -67,8 +67,8 @@ def leave(request: HttpRequest, found: Admission | DatabaseError | None) -> None
 
 def _admitted(request: Request, raw: str) -> Admission | None:
     if _BEFORE in request.META:
-        found: Admission | DatabaseError | None = request.META[_BEFORE]
-        if isinstance(found, DatabaseError):
+        found: Admission | OperationalError | InterfaceError | None = request.META[_BEFORE]
+        if isinstance(found, OperationalError | InterfaceError):
             raise found
         return found
     return admission.admit(keys.digest(raw), _lookup(request)) if keys.has_shape(raw) else None

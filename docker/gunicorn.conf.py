@@ -14,6 +14,9 @@ graceful_timeout = (
 )
 keepalive = 30
 worker_tmp_dir = "/dev/shm"  # noqa: S108  the heartbeat files, which a disk could stall
+# Else a client behind a proxy on this machine could send SCRIPT_NAME itself: /x/admin/ would be served as /admin/, past
+# whatever the proxy keeps from strangers by its path.
+forwarder_headers = ""
 control_socket_disable = True  # it would be one file a user, and two sites would fight over it
 
 

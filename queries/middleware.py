@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import admission, authentication, keys
@@ -54,7 +54,8 @@ class CachedAnswers:
             return self.get_response(request)
         try:
             found = admission.admit(asked.key_hash, _lookup(request, asked))
-        except OperationalError as error:  # Redis does not know the key, and Postgres cannot be asked
+        except (OperationalError, InterfaceError) as error:
+            # Redis does not know the key, and Postgres cannot be asked. It is not asked twice: that takes seconds.
             authentication.leave(request, error)
             return self.get_response(request)
         body = _body(request, asked, found)

@@ -146,6 +146,7 @@ HEADERS: dict[str, bytes] = {
     "a lone carriage return": f"X-API-Key: {KEY}\rX-Tenant: 1".encode(),
     "a blank before the colon": f"X-API-Key : {KEY}".encode(),
     "underscores": f"X_API_Key: {KEY}".encode(),
+    "what a proxy says": b"SCRIPT_NAME: /x",  # believed, it would be a path outside of /x, and a 500
     "no colon": KEY.encode(),
     "no name": f": {KEY}".encode(),
     "a key for a name": f"{KEY} x: y".encode(),

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 Address = IPv4Address | IPv6Address
 # What one customer of an internet provider is given: whoever holds it can come from any address in it.
 _IPV6_SUBSCRIBER = 64
+_IPV4_MAPPED = 96  # ::ffff:0:0/96 holds the IPv4 addresses
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -45,8 +46,11 @@ def bits(address: str) -> str:
 def network_bits(network: str) -> str:
     """What every address of a network, given as CIDR, begins with in `bits`; raises ValueError."""
     parsed = ip_network(network, strict=False)
-    whole = f"{int(parsed.network_address):0{parsed.max_prefixlen}b}"
-    return f"{parsed.version}:{whole[: parsed.prefixlen]}"
+    address, length = parsed.network_address, parsed.prefixlen
+    if isinstance(address, IPv6Address) and address.ipv4_mapped and length >= _IPV4_MAPPED:
+        address, length = address.ipv4_mapped, length - _IPV4_MAPPED  # as `_parsed` has an address of it
+    whole = f"{int(address):0{address.max_prefixlen}b}"
+    return f"{address.version}:{whole[:length]}"
 
 
 def ratelimit_key(group: str, request: HttpRequest) -> str:
