@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 from redis import Redis, ResponseError
+from redis import exceptions as redis_errors
 
 from tests import site
 from tests.chaos.calls import QUERY, Outcome
@@ -52,8 +53,9 @@ class Books:
 
 
 def balance(outcomes: Sequence[Outcome], *, database: str, redis: str) -> Books:
-    """Waits until the stream is empty, and compares. The keys of the calls must have been used for nothing else."""
+    """Waits until both servers are up and the stream is empty, and compares. The keys of the calls must have been used for nothing else."""
     _await_empty_stream(redis)
+    site.wait_for(lambda: _is_up(database))
     keys = {outcome.call.key for outcome in outcomes if outcome.call.key}
     with psycopg.connect(database) as connection:
         usage = _rows(connection, "SELECT id, status, from_cache, key_id FROM apikeys_usage", keys)
@@ -134,6 +136,16 @@ def _await_empty_stream(url: str) -> None:
 def _is_empty(redis: Redis) -> bool:
     try:
         waiting: Any = redis.xpending(STREAM, GROUP)
+    except redis_errors.ConnectionError:  # the last kill may have been a moment ago
+        return False
     except ResponseError:  # the stream, or its group, is not there yet
         return not redis.exists(STREAM)
     return not redis.xlen(STREAM) and not waiting["pending"]
+
+
+def _is_up(database: str) -> bool:
+    try:
+        psycopg.connect(database).close()
+    except psycopg.OperationalError:
+        return False
+    return True
