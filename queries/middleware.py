@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import admission, authentication, keys
@@ -51,7 +52,11 @@ class CachedAnswers:
         asked = _asked(request)
         if asked is None:
             return self.get_response(request)
-        found = admission.admit(asked.key_hash, _lookup(request, asked))
+        try:
+            found = admission.admit(asked.key_hash, _lookup(request, asked))
+        except OperationalError as error:  # Redis does not know the key, and Postgres cannot be asked
+            authentication.leave(request, error)
+            return self.get_response(request)
         body = _body(request, asked, found)
         headers = self._headers.get(str(request.scheme))
         if found is not None and body is not None and headers is not None:
@@ -95,7 +100,8 @@ def _is_usual(request: HttpRequest) -> bool:
 
 
 def _is_small(length: str) -> bool:
-    return length.isascii() and length.isdecimal() and int(length[:9]) <= MAX_BODY
+    """Zeros may stand before a length, and make a long number of it: that one is not usual."""
+    return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= MAX_BODY
 
 
 def _is_for_us(request: HttpRequest) -> bool:
