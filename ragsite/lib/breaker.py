@@ -9,6 +9,8 @@ import pybreaker
 
 from ragsite.lib.errors import Unavailable
 
+FIRST_SECONDS = 0.1  # what only stuttered is well again by then
+
 
 class Breaker:
     """Opens after `failures` in a row; `reset_seconds` later one call probes, and closes it or opens it again."""
@@ -24,8 +26,8 @@ class Breaker:
     ) -> None:
         """`counts` tells which exceptions are the guarded part's failure, and not its caller's.
 
-        `answers`: whether the guarded part is well. Where it is given, a thread asks it every `reset_seconds` while the
-        breaker is open, and no caller waits for what hangs.
+        `answers`: whether the guarded part is well. Where it is given, a thread asks it while the breaker is open, soon and then
+        every `reset_seconds`, and no caller waits for what hangs.
         """
         self.name = name
         self._answers = answers
@@ -71,9 +73,11 @@ class Breaker:
                 self._watch.start()
 
     def _close_when_well(self) -> None:
-        time.sleep(self._circuit.reset_timeout)
+        pause = min(FIRST_SECONDS, self._circuit.reset_timeout)
+        time.sleep(pause)
         while self._answers and not self._answers():
-            time.sleep(self._circuit.reset_timeout)
+            pause = min(2 * pause, self._circuit.reset_timeout)
+            time.sleep(pause)
         self._circuit.close()
 
     def _refusal(self) -> Unavailable:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 from redis import Redis, ResponseError
+from redis import exceptions as redis_errors
 
 from tests import site
 from tests.chaos.calls import QUERY, Outcome
@@ -15,7 +16,9 @@ from tests.chaos.calls import QUERY, Outcome
 # Their names, and not an import: the apps want settings, and those belong to the site that is watched.
 STREAM, GROUP = "records", "recorders"
 UNAVAILABLE = 503
-SETTLED_SECONDS = 60.0  # a record that a killed recorder had taken waits for ten before it is taken over
+SETTLED_SECONDS = (
+    120.0  # what was killed often starts ten seconds late, and a killed recorder's records wait for ten more
+)
 
 
 @dataclass
@@ -52,8 +55,9 @@ class Books:
 
 
 def balance(outcomes: Sequence[Outcome], *, database: str, redis: str) -> Books:
-    """Waits until the stream is empty, and compares. The keys of the calls must have been used for nothing else."""
+    """Waits until both servers are up and the stream is empty, and compares. The keys of the calls must have been used for nothing else."""
     _await_empty_stream(redis)
+    site.wait_for(lambda: _is_up(database))
     keys = {outcome.call.key for outcome in outcomes if outcome.call.key}
     with psycopg.connect(database) as connection:
         usage = _rows(connection, "SELECT id, status, from_cache, key_id FROM apikeys_usage", keys)
@@ -134,6 +138,16 @@ def _await_empty_stream(url: str) -> None:
 def _is_empty(redis: Redis) -> bool:
     try:
         waiting: Any = redis.xpending(STREAM, GROUP)
+    except redis_errors.ConnectionError:  # the last kill may have been a moment ago
+        return False
     except ResponseError:  # the stream, or its group, is not there yet
         return not redis.exists(STREAM)
     return not redis.xlen(STREAM) and not waiting["pending"]
+
+
+def _is_up(database: str) -> bool:
+    try:
+        psycopg.connect(database).close()
+    except psycopg.OperationalError:
+        return False
+    return True
