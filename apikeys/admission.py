@@ -37,11 +37,11 @@ _ADMIT = redis_client.Script(
 
 # Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
 # KEYS: the key's record, the mark of its last change. ARGV: the mark as it was, the record, seconds to live.
-_KEEP = """
+_KEEP = redis_client.Script("""
 if (redis.call('GET', KEYS[2]) or '') == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX')
 end
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | Non
             return _read(reply) if reply[0] == b"known" else None
         record = _record(key_hash)
         text = json.dumps(record) if record else ""
-        client.eval(_KEEP, 2, _name(key_hash), _mark(key_hash), reply[1], text, RECORD_SECONDS)
+        kept = [_name(key_hash), _mark(key_hash)]
+        _KEEP(client, keys=kept, arguments=[reply[1], text, RECORD_SECONDS])
     # It is being changed again and again: Postgres knows what it is now.
     return _without_redis(key_hash, lookup)
 

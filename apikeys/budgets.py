@@ -32,7 +32,7 @@ from ragsite.lib.identifiers import floor, made_at
 from ragsite.lib.money import dollars, micro
 
 MONTH = (Path(__file__).parent / "month.lua").read_text(encoding="utf-8")
-_RESERVE = MONTH + (Path(__file__).parent / "reserve.lua").read_text(encoding="utf-8")
+_RESERVE = redis_client.Script(MONTH + (Path(__file__).parent / "reserve.lua").read_text(encoding="utf-8"))
 
 # What a process that died left out of a counter is missing for so long at most.
 COUNTER_SECONDS = 3600
@@ -43,11 +43,11 @@ _PAGE = 1_000  # records of the stream that are read at once
 
 # Keeps a sum, unless a cost was settled since it began to be added up, or another was quicker.
 # KEYS: the counter, the mark of costs that found none. ARGV: that mark as it was, the sum, seconds, '1' = whatever.
-_KEEP = """
+_KEEP = redis_client.Script("""
 if ARGV[4] ~= '1' and (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX')
 return 1
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,11 @@ def _fit(budgets: Sequence[Budget], name: str, *, amount: int) -> None:
 
 def _asked(client: Redis, budgets: Sequence[Budget], name: str, *, amount: int) -> Any:
     """The script's reply; None where counters are gone again and again."""
-    script = client.register_script(_RESERVE)
     milliseconds = (settings.ANSWER_TIMEOUT_SECONDS + GRACE_SECONDS) * 1000
     pairs = [(budget.account.id, budget.limit) for budget in budgets]
     listed = [part for id_, limit in pairs for part in (str(id_), "" if limit is None else micro(limit))]
     for _ in range(_TRIES):
-        reply: Any = script(args=[name, amount, milliseconds, *listed])
+        reply: Any = _RESERVE(client, keys=[], arguments=[name, amount, milliseconds, *listed])
         if reply[0] != b"uncounted":
             return reply
         for number in reply[2:]:
@@ -186,7 +185,8 @@ def count(client: Redis, account: Account, month: str) -> None:
         # The stream first: a record that moves on meanwhile is found in both, and counted once.
         unwritten = _unwritten(client, account, month)
         total = sum(unwritten.values()) + spent(account, months.of(month), besides=unwritten)
-        kept = client.eval(_KEEP, 2, *names, mark, micro(Decimal(total)), COUNTER_SECONDS, int(left == 0))
+        arguments = [mark, micro(Decimal(total)), COUNTER_SECONDS, int(left == 0)]
+        kept = _KEEP(client, keys=names, arguments=arguments)
         if kept:
             return
 

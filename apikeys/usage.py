@@ -66,7 +66,7 @@ _CORRECT = (
 MAX_ENDPOINT, MAX_METHOD = 100, 10
 MAX_TOKENS = 2**31 - 1
 MAX_COST = Decimal(999_999)
-_SETTLE = (Path(__file__).parent / "settle.lua").read_text(encoding="utf-8")
+_SETTLE = redis_client.Script((Path(__file__).parent / "settle.lua").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
         accounts = [str(account) for account in owed.accounts]
         settled: list[Any] = [_month(entry), cost, len(accounts), *accounts, len(owed.held), *owed.held]
         pairs = [part for pair in fields.items() for part in pair]
-        client.register_script(_SETTLE)(keys=[STREAM], args=[*settled, *pairs])
+        _SETTLE(client, keys=[STREAM], arguments=[*settled, *pairs])
     while _stale:
         name = _stale.pop()
         try:
