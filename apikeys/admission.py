@@ -28,7 +28,7 @@ from ragsite.lib.money import micro
 from ragsite.lib.ratelimit import LocalBuckets
 
 STREAM = usage.STREAM
-RECORD_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
+COPY_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
 CHANGE_SECONDS = 120  # longer than any look-up in Postgres takes
 _TRIES = 4
 _ADMIT = redis_client.Script(
@@ -36,7 +36,7 @@ _ADMIT = redis_client.Script(
 )
 
 # Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
-# KEYS: the key's record, the mark of its last change. ARGV: the mark as it was, the record, seconds to live.
+# KEYS: the key's copy, the mark of its last change. ARGV: the mark as it was, the copy, seconds to live.
 _KEEP = redis_client.Script("""
 if (redis.call('GET', KEYS[2]) or '') == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX')
@@ -48,12 +48,11 @@ end
 class Lookup:
     """What a request asks the cache for, and what its record of use will say if it is found there.
 
-    `address`: where it comes from. `scope`: what a key must hold to be given an answer from the cache. `asks`: whether
-    it asks for what may cost money, and is refused once a budget is spent.
+    `address`: where it comes from. `asks`: whether it asks for what may cost money, and is refused once a budget is
+    spent.
     """
 
-    address: str = "127.0.0.1"
-    scope: str = APIKey.Scope.QUERY
+    address: str
     digest: str = ""
     question: str = ""
     request_id: str = ""
@@ -68,7 +67,7 @@ class Admission:
     """What is known of a key's request before any work is done for it; times in seconds.
 
     `from_here`: whether the key may be used from this address; when not, `admitted` is false as well. `corpus_version` None: nothing may be cached. `stored`: the cached answer as it stands in Redis, unchecked.
-    `spent`: whose budget is spent, "key" or "tenant"; of an admitted request, which took its token all the same.
+    `exhausted`: whose budget is spent, "key" or "tenant"; of an admitted request, which took its token all the same.
     """
 
     caller: Caller
@@ -81,7 +80,7 @@ class Admission:
     full_after: float
     corpus_version: int | None = None
     stored: bytes | None = None
-    spent: str = ""
+    exhausted: str = ""
 
 
 def admit(key_hash: str, lookup: Lookup) -> Admission | None:
@@ -112,7 +111,7 @@ def refuse(key_hash: str) -> None:
 
     Before, so that a request that reads the old row now cannot put it back: it only adds what is not there.
     """
-    announce(lambda client: client.set(_name(key_hash), "", ex=RECORD_SECONDS))
+    announce(lambda client: client.set(_name(key_hash), "", ex=COPY_SECONDS))
 
 
 def _name(key_hash: str) -> str:
@@ -132,10 +131,10 @@ def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | Non
             continue
         if reply[0] != b"absent":
             return _read(reply) if reply[0] == b"known" else None
-        record = _record(key_hash)
-        text = json.dumps(record) if record else ""
+        copy = _copy_of(key_hash)
+        text = json.dumps(copy) if copy else ""
         kept = [_name(key_hash), _mark(key_hash)]
-        _KEEP(client, keys=kept, arguments=[reply[1], text, RECORD_SECONDS])
+        _KEEP(client, keys=kept, arguments=[reply[1], text, COPY_SECONDS])
     # It is being changed again and again: Postgres knows what it is now.
     return _without_redis(key_hash, lookup)
 
@@ -155,14 +154,13 @@ def _arguments(lookup: Lookup) -> list[str | float]:
         lookup.milliseconds,
         lookup.question,
         bits(lookup.address),
-        lookup.scope,
         "1" if lookup.asks else "",
     ]
 
 
 def _read(reply: list[Any]) -> Admission:
-    _, record, admitted, tokens, next_ms, full_ms, version, stored, from_here, spent = reply
-    key, caller = _known(record)
+    _, copy, admitted, tokens, next_ms, full_ms, version, stored, from_here, exhausted = reply
+    key, caller = _known(copy)
     buckets.seen(key["key"], float(tokens))
     return Admission(
         caller=caller,
@@ -175,14 +173,14 @@ def _read(reply: list[Any]) -> Admission:
         full_after=full_ms / 1000,
         corpus_version=int(version) if version else None,
         stored=stored,
-        spent=spent.decode(),
+        exhausted=exhausted.decode(),
     )
 
 
 @lru_cache(maxsize=1024)
-def _known(record: bytes) -> tuple[Mapping[str, Any], Caller]:
-    """A key's record, and whom it makes of a request. It was read a moment ago; only its parsing is remembered."""
-    key = json.loads(record)
+def _known(copy: bytes) -> tuple[Mapping[str, Any], Caller]:
+    """A key's copy, and whom it makes of a request. It was read a moment ago; only its parsing is remembered."""
+    key = json.loads(copy)
     return key, _caller(key)
 
 
@@ -198,7 +196,7 @@ def _caller(key: Mapping[str, Any]) -> Caller:
     )
 
 
-def _record(key_hash: str) -> dict[str, Any] | None:
+def _copy_of(key_hash: str) -> dict[str, Any] | None:
     """A key as Redis holds it (no secret in it), or None where there is no usable one.
 
     A time stands in milliseconds of the Unix epoch, a budget in millionths of a dollar, and either is left out when there
@@ -210,7 +208,7 @@ def _record(key_hash: str) -> dict[str, Any] | None:
     if key is None or not key.is_usable:
         return None
     collections = _readable(key) if key.restricted else None
-    record = {
+    copy = {
         "key": str(key.pk),
         "tenant": str(key.tenant_id),
         "owner": str(key.owner_id) if key.owner_id else None,
@@ -222,12 +220,12 @@ def _record(key_hash: str) -> dict[str, Any] | None:
         "burst": key.burst,
     }
     if key.expires_at:
-        record["expires"] = int(key.expires_at.timestamp() * 1000)
+        copy["expires"] = int(key.expires_at.timestamp() * 1000)
     if key.monthly_budget_usd is not None:
-        record |= {"budget": micro(key.monthly_budget_usd), "line": str(key.first_of_line)}
+        copy |= {"budget": micro(key.monthly_budget_usd), "line": str(key.first_of_line)}
     if key.tenant.monthly_budget_usd is not None:
-        record["tenant_budget"] = micro(key.tenant.monthly_budget_usd)
-    return record
+        copy["tenant_budget"] = micro(key.tenant.monthly_budget_usd)
+    return copy
 
 
 def _readable(key: APIKey) -> list[str]:
@@ -243,7 +241,7 @@ buckets = LocalBuckets()
 
 
 def _without_redis(key_hash: str, lookup: Lookup) -> Admission | None:
-    key = _record(key_hash)
+    key = _copy_of(key_hash)
     if key is None:
         return None
     here = bits(lookup.address)
@@ -262,11 +260,11 @@ def _without_redis(key_hash: str, lookup: Lookup) -> Admission | None:
         # How far a refused one is from a whole token: `take` tells it as what was missing.
         retry_after=max(0.0, -tokens if tokens < 0 else 1 - left) / per_second,
         full_after=(burst - left) / per_second,
-        spent=_spent(key) if admitted and lookup.asks and lookup.scope in key["scopes"] else "",
+        exhausted=_exhausted(key) if admitted and lookup.asks and APIKey.Scope.QUERY in key["scopes"] else "",
     )
 
 
-def _spent(key: dict[str, Any]) -> str:
+def _exhausted(key: dict[str, Any]) -> str:
     """Whose budget is spent by the records in Postgres."""
     tenant = UUID(key["tenant"])
     if "budget" in key and budgets.is_spent(Account(tenant, UUID(key["line"])), key["budget"]):

@@ -13,12 +13,11 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import admission, authentication, keys
-from apikeys.admission import Admission, Lookup
+from apikeys.admission import Admission
 from apikeys.middleware import limit_headers
 from queries import cache, plain, replies
 from queries.answers import Ask
-from ragsite.lib.addresses import client_address
-from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.errors import Unauthenticated
 
 PATH = "/api/query"
 MAX_BODY = 32 * 1024  # a question of 4,000 characters, however they are written, fits in
@@ -51,7 +50,12 @@ class CachedAnswers:
         asked = _asked(request)
         if asked is None:
             return self.get_response(request)
-        found = admission.admit(asked.key_hash, _lookup(request, asked))
+        found = admission.admit(
+            asked.key_hash,
+            authentication.lookup_for(
+                request, endpoint=PATH, digest=asked.digest, question=asked.ask.question, asks=True
+            ),
+        )
         body = _body(request, asked, found)
         headers = self._headers.get(str(request.scheme))
         if found is not None and body is not None and headers is not None:
@@ -108,24 +112,12 @@ def _is_for_us(request: HttpRequest) -> bool:
 
 
 def _key(request: HttpRequest) -> str | None:
-    """The one key, where there is one and it could be one."""
-    header, bearer = request.META.get("HTTP_X_API_KEY"), request.META.get("HTTP_AUTHORIZATION")
-    if header is None and bearer is not None and bearer.startswith("Bearer "):
-        header, bearer = bearer.removeprefix("Bearer "), None
-    return header if header is not None and bearer is None and keys.has_shape(header) else None
-
-
-def _lookup(request: HttpRequest, asked: _Asked) -> Lookup:
-    return Lookup(
-        address=client_address(request),
-        digest=asked.digest,
-        question=asked.ask.question,
-        request_id=str(request_id(request)),
-        endpoint=PATH,
-        method="POST",
-        milliseconds=elapsed_ms(request),
-        asks=True,
-    )
+    """The key that is presented, where it could be one."""
+    try:
+        raw = authentication.presented_key(request)
+    except Unauthenticated:
+        return None  # the long way refuses it
+    return raw if raw is not None and keys.has_shape(raw) else None
 
 
 def _body(request: HttpRequest, asked: _Asked, found: Admission | None) -> bytes | None:

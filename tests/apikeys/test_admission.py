@@ -91,7 +91,7 @@ def test_copy_in_redis_holds_no_secret(ours: Party) -> None:
         assert ours.raw not in name.decode()
         if client.type(name) == b"string":
             assert ours.raw.encode() not in (client.dump(name) or b"")
-    assert client.ttl(f"key:{ours.key.key_hash}") <= admission.RECORD_SECONDS
+    assert client.ttl(f"key:{ours.key.key_hash}") <= admission.COPY_SECONDS
 
 
 def test_key_that_was_tried_before_it_was_made(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_request_that_read_the_old_key_does_not_put_it_back(
     ours: Party, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The request reads Postgres, then the change is committed, then the request keeps what it read."""
-    read = admission._record
+    read = admission._copy_of
     changes = iter([True])
 
     def slowly(key_hash: str) -> Any:
@@ -149,7 +149,7 @@ def test_request_that_read_the_old_key_does_not_put_it_back(
             admission.forget(ours.key.key_hash)
 
     admission.forget(ours.key.key_hash)
-    monkeypatch.setattr(admission, "_record", slowly)
+    monkeypatch.setattr(admission, "_copy_of", slowly)
     first = admission.admit(ours.key.key_hash, HERE)
     if change == "slow down":
         assert first is not None

@@ -1,5 +1,6 @@
 """Networks, scopes and limits: who is refused gets nothing and spends nothing."""
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.test import Client
 from apikeys import admission
 from apikeys.admission import Lookup
 from ragsite.lib import redis_client
-from tests.apikeys.admitting import admit
+from tests.apikeys.admitting import HERE, admit
 from tests.makers import Party, make_key
 from tests.outages import redis_refused
 from tests.problems import problem
@@ -56,7 +57,9 @@ def test_cached_answer_is_found_and_recorded_in_the_same_trip(ours: Party) -> No
     request = str(ours.tenant.pk)
     found = admit(
         ours.raw,
-        Lookup(digest=digest, question="Why?", request_id=request, endpoint="/api/query", method="POST"),
+        replace(
+            HERE, digest=digest, question="Why?", request_id=request, endpoint="/api/query", method="POST"
+        ),
     )
     assert found.corpus_version == 3
     assert found.stored is not None
