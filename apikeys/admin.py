@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from apikeys import admission, budgets, keys, tally
+from apikeys import budgets, copies, keys, tally
 from apikeys.models import APIKey, Usage
 from ragsite.lib.readonly import AuditedAdmin, ReadOnlyAdmin
 
@@ -67,7 +67,7 @@ class APIKeyAdmin(AuditedAdmin):
     def save_model(self, request: HttpRequest, obj: APIKey, form: "ModelForm[APIKey]", change: bool) -> None:
         # Only what the form changed: a whole row could undo a revocation that came in between.
         obj.save(update_fields=form.changed_data)
-        transaction.on_commit(lambda: admission.forget(obj.key_hash))
+        transaction.on_commit(lambda: copies.forget(obj.key_hash))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

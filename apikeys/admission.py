@@ -5,43 +5,26 @@ process's memory limits it, and nothing comes from the cache: answers keep flowi
 would have been let in.
 """
 
-import json
-import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from redis import Redis
 
-from apikeys import budgets, usage
+from apikeys import budgets, copies, usage
 from apikeys.budgets import Account
 from apikeys.callers import Caller
-from apikeys.models import APIKey, KeyCollection
-from ragsite.lib import redis_client, row_security
-from ragsite.lib.addresses import bits, network_bits
-from ragsite.lib.announcements import announce
-from ragsite.lib.money import micro
+from apikeys.models import APIKey
+from ragsite.lib import redis_client
+from ragsite.lib.addresses import bits
 from ragsite.lib.ratelimit import LocalBuckets
 
 STREAM = usage.STREAM
-COPY_SECONDS = 60  # a copy of a key in Redis lives this long; a change of the key replaces it at once
-CHANGE_SECONDS = 120  # longer than any look-up in Postgres takes
 _TRIES = 4
 _ADMIT = redis_client.Script(
     budgets.MONTH + (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
 )
-
-# Keeps what was read of a key, unless the key was changed since it began to be read, or another was quicker.
-# KEYS: the key's copy, the mark of its last change. ARGV: the mark as it was, the copy, seconds to live.
-_KEEP = redis_client.Script("""
-if (redis.call('GET', KEYS[2]) or '') == ARGV[1] then
-  redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX')
-end
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,39 +74,8 @@ def admit(key_hash: str, lookup: Lookup) -> Admission | None:
         return _without_redis(key_hash, lookup)
 
 
-def forget(key_hash: str) -> None:
-    """Lets the next request read the key afresh; to be called after a change was committed.
-
-    The mark tells a request that read the row before the commit, and has not kept it yet, that it is too late.
-    """
-
-    def drop(client: Redis) -> None:
-        with client.pipeline() as pipeline:
-            pipeline.set(_mark(key_hash), secrets.token_hex(8), ex=CHANGE_SECONDS)
-            pipeline.delete(_name(key_hash))
-            pipeline.execute()
-
-    announce(drop)
-
-
-def refuse(key_hash: str) -> None:
-    """Marks a key as one that does not exist, before and after the commit of its end.
-
-    Before, so that a request that reads the old row now cannot put it back: it only adds what is not there.
-    """
-    announce(lambda client: client.set(_name(key_hash), "", ex=COPY_SECONDS))
-
-
-def _name(key_hash: str) -> str:
-    return f"key:{key_hash}"
-
-
-def _mark(key_hash: str) -> str:
-    return f"changed:{key_hash}"
-
-
 def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | None:
-    names = [_name(key_hash), STREAM, _mark(key_hash)]
+    names = [copies.name(key_hash), STREAM, copies.mark(key_hash)]
     for _ in range(_TRIES):
         reply: Any = _ADMIT(client, keys=names, arguments=_arguments(lookup))
         if reply[0] == b"uncounted":
@@ -131,10 +83,7 @@ def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | Non
             continue
         if reply[0] != b"absent":
             return _read(reply) if reply[0] == b"known" else None
-        copy = _copy_of(key_hash)
-        text = json.dumps(copy) if copy else ""
-        kept = [_name(key_hash), _mark(key_hash)]
-        _KEEP(client, keys=kept, arguments=[reply[1], text, COPY_SECONDS])
+        copies.keep(client, key_hash, mark_seen=reply[1])
     # It is being changed again and again: Postgres knows what it is now.
     return _without_redis(key_hash, lookup)
 
@@ -160,7 +109,7 @@ def _arguments(lookup: Lookup) -> list[str | float]:
 
 def _read(reply: list[Any]) -> Admission:
     _, copy, admitted, tokens, next_ms, full_ms, version, stored, from_here, exhausted = reply
-    key, caller = _known(copy)
+    key, caller = copies.known(copy)
     buckets.seen(key["key"], float(tokens))
     return Admission(
         caller=caller,
@@ -177,71 +126,13 @@ def _read(reply: list[Any]) -> Admission:
     )
 
 
-@lru_cache(maxsize=1024)
-def _known(copy: bytes) -> tuple[Mapping[str, Any], Caller]:
-    """A key's copy, and whom it makes of a request. It was read a moment ago; only its parsing is remembered."""
-    key = json.loads(copy)
-    return key, _caller(key)
-
-
-def _caller(key: Mapping[str, Any]) -> Caller:
-    collections = key["collections"]
-    return Caller(
-        tenant_id=UUID(key["tenant"]),
-        key_id=UUID(key["key"]),
-        user_id=UUID(key["owner"]) if key["owner"] else None,
-        scopes=frozenset(key["scopes"]),
-        collections=None if collections is None else tuple(UUID(pk) for pk in collections),
-        rights=key["rights"],
-    )
-
-
-def _copy_of(key_hash: str) -> dict[str, Any] | None:
-    """A key as Redis holds it (no secret in it), or None where there is no usable one.
-
-    A time stands in milliseconds of the Unix epoch, a budget in millionths of a dollar, and either is left out when there
-    is none: Lua's JSON reads a null as something true. A network stands as the bits that every address in it begins with.
-    """
-    with row_security.across():  # whose the key is, is what is asked
-        keys = APIKey.objects.across_tenants().filter(revoked_at=None, tenant__active=True)
-        key = keys.select_related("tenant").filter(key_hash=key_hash).first()
-    if key is None or not key.is_usable:
-        return None
-    collections = _readable(key) if key.restricted else None
-    copy = {
-        "key": str(key.pk),
-        "tenant": str(key.tenant_id),
-        "owner": str(key.owner_id) if key.owner_id else None,
-        "scopes": key.scopes,
-        "collections": collections,
-        "rights": "all" if collections is None else sha256(",".join(collections).encode()).hexdigest(),
-        "networks": [network_bits(network) for network in key.networks],
-        "rate": key.rate_limit,
-        "burst": key.burst,
-    }
-    if key.expires_at:
-        copy["expires"] = int(key.expires_at.timestamp() * 1000)
-    if key.monthly_budget_usd is not None:
-        copy |= {"budget": micro(key.monthly_budget_usd), "line": str(key.first_of_line)}
-    if key.tenant.monthly_budget_usd is not None:
-        copy["tenant_budget"] = micro(key.tenant.monthly_budget_usd)
-    return copy
-
-
-def _readable(key: APIKey) -> list[str]:
-    with row_security.within(key.tenant_id):
-        return sorted(
-            str(row.collection_id) for row in KeyCollection.objects.for_tenant(key.tenant_id).filter(key=key)
-        )
-
-
 # Without Redis -----------------------------------------------------------------------------------------------
 
 buckets = LocalBuckets()
 
 
 def _without_redis(key_hash: str, lookup: Lookup) -> Admission | None:
-    key = _copy_of(key_hash)
+    key = copies.of(key_hash)
     if key is None:
         return None
     here = bits(lookup.address)
@@ -251,7 +142,7 @@ def _without_redis(key_hash: str, lookup: Lookup) -> Admission | None:
     left = max(0.0, tokens)
     admitted = from_here and tokens >= 0
     return Admission(
-        caller=_caller(key),
+        caller=copies.caller(key),
         from_here=from_here,
         rate_limit=key["rate"],
         burst=burst,

@@ -13,7 +13,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import admission, authentication, keys
-from apikeys.admission import Admission
+from apikeys.admission import Admission, Lookup
 from apikeys.middleware import limit_headers
 from queries import cache, plain, replies
 from queries.answers import Ask
@@ -50,12 +50,7 @@ class CachedAnswers:
         asked = _asked(request)
         if asked is None:
             return self.get_response(request)
-        found = admission.admit(
-            asked.key_hash,
-            authentication.lookup_for(
-                request, endpoint=PATH, digest=asked.digest, question=asked.ask.question, asks=True
-            ),
-        )
+        found = admission.admit(asked.key_hash, _lookup(request, asked))
         body = _body(request, asked, found)
         headers = self._headers.get(str(request.scheme))
         if found is not None and body is not None and headers is not None:
@@ -118,6 +113,13 @@ def _key(request: HttpRequest) -> str | None:
     except Unauthenticated:
         return None  # the long way refuses it
     return raw if raw is not None and keys.has_shape(raw) else None
+
+
+def _lookup(request: HttpRequest, asked: _Asked) -> Lookup:
+    question = asked.ask.question
+    return authentication.lookup_for(
+        request, endpoint=PATH, digest=asked.digest, question=question, asks=True
+    )
 
 
 def _body(request: HttpRequest, asked: _Asked, found: Admission | None) -> bytes | None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import standing
-from apikeys import admission, budgets, keys, usage
+from apikeys import budgets, copies, keys, usage
 from apikeys.budgets import Account, Budget
 from apikeys.callers import Caller
 from apikeys.migrations import __name__ as migrations
@@ -230,11 +230,11 @@ def test_changed_budgets_hold_at_once(ours: Party) -> None:
     assert admit(raw, ASKS).exhausted == ""
     key.monthly_budget_usd = Decimal("0.5")
     key.save()
-    admission.forget(key.key_hash)
+    copies.forget(key.key_hash)
     assert admit(raw, ASKS).exhausted == "key"
     key.monthly_budget_usd = Decimal("0.6")
     key.save()
-    admission.forget(key.key_hash)
+    copies.forget(key.key_hash)
     assert admit(raw, ASKS).exhausted == ""
     for budget, spent in (
         (Decimal("0.5"), "tenant"),
