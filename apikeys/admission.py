@@ -20,7 +20,6 @@ from ragsite.lib import redis_client
 from ragsite.lib.addresses import bits
 from ragsite.lib.ratelimit import LocalBuckets
 
-STREAM = usage.STREAM
 _TRIES = 4
 _ADMIT = redis_client.Script(
     budgets.MONTH + (Path(__file__).parent / "admit.lua").read_text(encoding="utf-8")
@@ -75,7 +74,7 @@ def admit(key_hash: str, lookup: Lookup) -> Admission | None:
 
 
 def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | None:
-    names = [copies.name(key_hash), STREAM, copies.mark(key_hash)]
+    names = [copies.name(key_hash), usage.STREAM, copies.mark(key_hash)]
     for _ in range(_TRIES):
         reply: Any = _ADMIT(client, keys=names, arguments=_arguments(lookup))
         if reply[0] == b"uncounted":

@@ -10,7 +10,7 @@ Both change in scripts alone (`reserve.lua`, `settle.lua`), on Redis's own clock
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -39,7 +39,6 @@ COUNTER_SECONDS = 3600
 # What a process that died had reserved is held for so much longer than an answer may take.
 GRACE_SECONDS = 30
 _TRIES = 3
-_PAGE = 1_000  # records of the stream that are read at once
 
 # Keeps a sum, unless a cost was settled since it began to be added up, or another was quicker.
 # KEYS: the counter, the mark of costs that found none. ARGV: that mark as it was, the sum, seconds, '1' = whatever.
@@ -195,22 +194,11 @@ def _unwritten(client: Redis, account: Account, month: str) -> dict[UUID, Decima
     """What records on the stream have cost, by their ids."""
     keys = account.keys() if account.line else None
     costs: dict[UUID, Decimal] = {}
-    for fields in _stream(client):
+    for _, fields in usage.on_stream(client):
         entry = _costly(fields, account)
         if entry and (keys is None or entry.key_id in keys) and months.name(made_at(entry.id)) == month:
             costs[entry.id] = entry.spent.within_bounds().cost_usd
     return costs
-
-
-def _stream(client: Redis) -> Iterator[Mapping[bytes, bytes]]:
-    """Page by page, so that each answer comes within Redis's timeout."""
-    start = "-"
-    while True:
-        page: Any = client.xrange(usage.STREAM, min=start, count=_PAGE)
-        if not page:
-            return
-        yield from (fields for _, fields in page)
-        start = f"({page[-1][0].decode()}"
 
 
 def _costly(fields: Mapping[bytes, bytes], account: Account) -> usage.Entry | None:

@@ -82,7 +82,7 @@ def test_a_cost_counts_in_the_month_of_its_request(ours: Party) -> None:
 def test_a_lost_counter_is_made_anew_of_rows_and_of_records_on_their_way(
     ours: Party, theirs: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budgets, "_PAGE", 2)
+    monkeypatch.setattr(usage, "_PAGE", 2)
     key, raw = make_key(ours.tenant, monthly_budget_usd=Decimal(1))
     last = UUID(int=floor(months.begin(timezone.now()) - timedelta(milliseconds=1)).int | 1)
     usage.write(

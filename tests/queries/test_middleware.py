@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from apikeys import keys
-from apikeys.admission import STREAM
+from apikeys.usage import STREAM
 from documents.models import Document
 from queries.api import QueryView
 from queries.middleware import MAX_BODY, PATH
