@@ -54,6 +54,9 @@ class Tenant(models.Model):
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(name="tenant_top_k_in_range", condition=Q(top_k__range=(1, 50))),
+            models.CheckConstraint(
+                name="tenant_budget_is_not_negative", condition=Q(monthly_budget_usd__gte=0)
+            ),
         ]
 
     def __str__(self) -> str:

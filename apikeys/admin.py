@@ -1,21 +1,27 @@
 """Keys and usage, for operators."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from apikeys import budgets, copies, keys, tally
+from apikeys.forms import NewKeyForm
 from apikeys.models import APIKey, Usage
+from ragsite.lib.errors import Conflict
 from ragsite.lib.readonly import AuditedAdmin, ReadOnlyAdmin
+
+OVERLAP = timedelta(days=1)  # in which clients are given the keys that take the place of theirs
 
 
 @admin.register(APIKey)
 class APIKeyAdmin(AuditedAdmin):
-    """Keys are made by business users, who see them once; here they are looked at, limited and ended."""
+    """Made by business users over the API, or here by operators. The key itself is shown once, in the answer that makes it."""
 
     list_display = [
         "name",
@@ -31,7 +37,8 @@ class APIKeyAdmin(AuditedAdmin):
     list_filter = ["tenant", ("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["tenant"]
     search_fields = ["name", "key_prefix", "tenant__name"]
-    actions = ["revoke"]
+    actions = ["rotate", "revoke"]
+    autocomplete_fields = ["tenant", "owner"]
     fields = ["name", "tenant", "owner", "key_prefix", "scopes", "restricted", "networks", "rate_limit", "burst",
               "monthly_budget_usd", "spent_this_month", "expires_at", "revoked_at", "rotated_from", "uses",
               "used_at", "created_at"]  # fmt: skip
@@ -64,13 +71,61 @@ class APIKeyAdmin(AuditedAdmin):
             keys.revoke(key)
         messages.success(request, f"{len(queryset)} keys were revoked.")
 
+    @admin.action(description="Rotate the selected keys; they work for a day more")
+    def rotate(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> HttpResponse | None:
+        successors = []
+        for key in queryset:
+            try:
+                successors.append(keys.rotate(key, overlap=OVERLAP))
+            except Conflict as error:
+                messages.warning(request, f"{key}: {error.detail}")
+        if not successors:
+            return None
+        return self._shown_once(request, successors, "These take the place of the keys that you selected.")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
+        return super().get_form(request, obj, change, **(kwargs if obj else {**kwargs, "form": NewKeyForm}))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if obj else [*NewKeyForm.Meta.fields, "collections"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_readonly_fields(request, obj) if obj else []
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> APIKey:
+        if change:
+            changed: APIKey = super().save_form(request, form, change)
+            return changed
+        key, form.instance.raw = form.mint()
+        form.instance.__dict__ |= {name: value for name, value in key.__dict__.items() if name != "_state"}
+        made: APIKey = form.instance
+        return made
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """What a key has besides its row is made with it."""
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
+        return self._shown_once(request, [(obj, obj.raw)], "The key was made.")
+
+    def _shown_once(
+        self, request: HttpRequest, shown: list[tuple[APIKey, str]], explanation: str
+    ) -> HttpResponse:
+        page = {
+            **self.admin_site.each_context(request),
+            "title": "Keys",
+            "keys": shown,
+            "explanation": explanation,
+        }
+        return TemplateResponse(
+            request, "apikeys/shown_once.html", page, headers={"Cache-Control": "no-store"}
+        )
+
     def save_model(self, request: HttpRequest, obj: APIKey, form: "ModelForm[APIKey]", change: bool) -> None:
+        if not change:
+            return  # it is made by its form
         # Only what the form changed: a whole row could undo a revocation that came in between.
         obj.save(update_fields=form.changed_data)
         transaction.on_commit(lambda: copies.forget(obj.key_hash))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a revoked key stays, so that its usage keeps its name

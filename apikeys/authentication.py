@@ -3,6 +3,7 @@
 import math
 from typing import Any, Protocol, runtime_checkable
 
+from django.db import DatabaseError
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -56,14 +57,19 @@ class APIKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="ragsite"'
 
 
-def leave(request: HttpRequest, found: Admission | None) -> None:
-    """Tells whom `admission.admit` has found, so that the request is not admitted, limited and recorded twice."""
+def leave(request: HttpRequest, found: Admission | DatabaseError | None) -> None:
+    """Tells whom `admission.admit` has found, so that the request is not admitted, limited and recorded twice.
+
+    Or what it has raised instead, which is raised again where errors become answers.
+    """
     request.META[_BEFORE] = found
 
 
 def _admitted(request: Request, raw: str) -> Admission | None:
     if _BEFORE in request.META:
-        found: Admission | None = request.META[_BEFORE]
+        found: Admission | DatabaseError | None = request.META[_BEFORE]
+        if isinstance(found, DatabaseError):
+            raise found
         return found
     return admission.admit(keys.digest(raw), _lookup(request)) if keys.has_shape(raw) else None
 

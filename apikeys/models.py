@@ -87,6 +87,9 @@ class APIKey(TenantOwned):
                 name="apikey_rate_is_positive", condition=Q(rate_limit__gt=0, burst__gt=0)
             ),
             models.CheckConstraint(
+                name="apikey_budget_is_not_negative", condition=Q(monthly_budget_usd__gte=0)
+            ),
+            models.CheckConstraint(
                 name="apikey_hash_is_sha256", condition=Q(key_hash__regex="^[0-9a-f]{64}$")
             ),
         ]

@@ -15,13 +15,16 @@ from ragsite.lib import row_security
 
 Keys = TypeVar("Keys", bound=QuerySet[APIKey])
 
-# One statement, so that a reader finds each use either here or there. A key that is gone takes its uses along.
+# One statement, so that a reader finds each use either here or there. A key that is gone takes its uses along. It
+# crosses tenants, and no foreign key holds a tally to its own tenant's keys: one that names another's counts nothing.
 _FOLD = """
-WITH taken AS (DELETE FROM apikeys_tally RETURNING key_id, requests, used_at),
-sums AS (SELECT key_id, sum(requests) AS requests, max(used_at) AS used_at FROM taken GROUP BY key_id)
+WITH taken AS (DELETE FROM apikeys_tally RETURNING tenant_id, key_id, requests, used_at),
+sums AS (
+    SELECT tenant_id, key_id, sum(requests) AS requests, max(used_at) AS used_at FROM taken GROUP BY tenant_id, key_id
+)
 UPDATE apikeys_apikey AS key
 SET usage_count = key.usage_count + sums.requests, last_used_at = GREATEST(key.last_used_at, sums.used_at)
-FROM sums WHERE key.id = sums.key_id
+FROM sums WHERE key.id = sums.key_id AND key.tenant_id = sums.tenant_id
 """
 
 

@@ -177,7 +177,8 @@ _LEXICAL_SCAN = """
     ORDER BY chunk.weights <#> %(question)s::sparsevec LIMIT %(depth)s
 """
 # By the index on terms, which row-level security keeps from a plain statement; a migration makes the function and
-# says why. It takes the tenant from what Postgres was told of this statement.
+# says why. It takes the tenant from what Postgres was told of this statement. A new filter of `Scope` is a new
+# version of it too.
 _LEXICAL_INDEX = """
     SELECT id FROM documents_best_chunks(%(rare)s::int[], %(question)s::sparsevec, %(depth)s,
         %(collections)s::uuid[], %(documents)s::uuid[], %(metadata)s::jsonb)

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.core.exceptions import RequestDataTooBig
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -44,13 +45,16 @@ class QueryView(GenericAPIView[Query]):
     permission_classes = [CanQuery, HasBudget]
     serializer_class = QueryIn
     content_negotiation_class = replies.AcceptsEvents
+    # What is wrong with the body, as it was found before the sender was known. A second reading finds an empty one.
+    unread: Exception | None = None
 
     def digest(self, request: Request) -> tuple[str, str]:
         """What admission looks up in its one round trip; see `apikeys.authentication.AnswersFromCache`."""
         try:
             body = QueryIn(data=request.data)
             body.is_valid(raise_exception=True)
-        except (APIException, AppError):  # refused below, once its sender is known
+        except (APIException, AppError, RequestDataTooBig) as error:
+            self.unread = error
             return "", ""
         ask = body.ask()
         return (cache.digest(ask), ask.question) if body.validated_data["use_cache"] else ("", "")
@@ -62,6 +66,8 @@ class QueryView(GenericAPIView[Query]):
     )
     @retries.answered_once
     def post(self, request: Request) -> HttpResponseBase:
+        if self.unread is not None:
+            raise self.unread
         body = QueryIn(data=request.data)
         body.is_valid(raise_exception=True)
         caller, ask = callers.of(request), body.ask()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import admission, authentication, keys
@@ -25,7 +26,7 @@ _JSON = frozenset({"application/json", "application/json; charset=utf-8", "appli
 _ACCEPTED = frozenset(
     {"*/*", "application/json", "application/json, */*", "application/json, text/plain, */*"}
 )
-# What may change an answer's headers, or what is done: a browser's page, a session, a request that was sent before.
+# What may change an answer's headers, or what is done: a browser's page, a request that was sent before.
 _UNUSUAL = ("HTTP_ORIGIN", "HTTP_IDEMPOTENCY_KEY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
 
 
@@ -39,7 +40,7 @@ class CachedAnswers:
     """Stands behind RequestID, and before all that only writes headers or serves other requests.
 
     Those headers are not made again here: they are the ones that the first cached answer of this process got on the
-    long way. A request that could get others (see `_UNUSUAL`) never comes the short way.
+    long way. A request that could get others (see `_is_usual`) never comes the short way.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -50,7 +51,11 @@ class CachedAnswers:
         asked = _asked(request)
         if asked is None:
             return self.get_response(request)
-        found = admission.admit(asked.key_hash, _lookup(request, asked))
+        try:
+            found = admission.admit(asked.key_hash, _lookup(request, asked))
+        except OperationalError as error:  # Redis does not know the key, and Postgres cannot be asked
+            authentication.leave(request, error)
+            return self.get_response(request)
         body = _body(request, asked, found)
         headers = self._headers.get(str(request.scheme))
         if found is not None and body is not None and headers is not None:
@@ -94,7 +99,8 @@ def _is_usual(request: HttpRequest) -> bool:
 
 
 def _is_small(length: str) -> bool:
-    return length.isascii() and length.isdecimal() and int(length[:9]) <= MAX_BODY
+    """Zeros may stand before a length, and make a long number of it: that one is not usual."""
+    return length.isascii() and length.isdecimal() and len(length) < 10 and int(length) <= MAX_BODY
 
 
 def _is_for_us(request: HttpRequest) -> bool:

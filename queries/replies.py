@@ -89,10 +89,13 @@ class Events:
 
     def __init__(self, request: Request, ask: Ask, place: Place) -> None:
         self._request = request
+        # Asked here, and not when the events are sent: telling who calls also lets the thread touch their rows, which
+        # nothing ends once the request's middleware is over.
+        self._caller = callers.of(request)
         self._ask = ask
         self._place = place
         self._recorded = False
-        self._parts = answering.stream(callers.of(request), ask, query_id=request_id(request))
+        self._parts = answering.stream(self._caller, ask, query_id=request_id(request))
         self._events = self._made(next(self._parts))
 
     def __iter__(self) -> Iterator[bytes]:
@@ -104,7 +107,7 @@ class Events:
 
     def _within(self) -> AbstractContextManager[None]:
         """Whoever sends events has left the request's middleware, which ended what its statements may touch."""
-        return row_security.within(callers.of(self._request).tenant_id)
+        return row_security.within(self._caller.tenant_id)
 
     def close(self) -> None:
         with self._within():
@@ -114,8 +117,8 @@ class Events:
         self._events.close()
         self._parts.close()
         if not self._recorded:
-            caller, milliseconds = callers.of(self._request), elapsed_ms(self._request)
-            answering.leave(caller, self._ask, query_id=request_id(self._request), milliseconds=milliseconds)
+            query_id, milliseconds = request_id(self._request), elapsed_ms(self._request)
+            answering.leave(self._caller, self._ask, query_id=query_id, milliseconds=milliseconds)
             self._record(CLIENT_LEFT)
 
     def _made(self, first: Part) -> Generator[bytes, None, None]:
@@ -136,7 +139,7 @@ class Events:
 
     def _record(self, status: int) -> None:
         self._recorded = True
-        usage.record_request(self._request, callers.of(self._request), status=status)
+        usage.record_request(self._request, self._caller, status=status)
 
 
 def _events_until_answer(parts: Iterable[Part]) -> Generator[bytes, None, Answer]:

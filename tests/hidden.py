@@ -11,7 +11,9 @@ from uuid import UUID, uuid4
 from django.db import connection
 from django.utils import timezone
 
-from apikeys import usage
+from apikeys import idempotency, usage
+from apikeys.callers import Caller
+from apikeys.idempotency import Kept
 from apikeys.models import APIKey
 from apikeys.usage import Entry, Spent
 from documents.models import Document
@@ -22,8 +24,10 @@ from tests.makers import Party, ingest
 TEXT = "The orchard password of the quarry is marmalade."
 COLLECTION, ABSENT_COLLECTION = "strongroom", "strongrxxm"
 MARK, ABSENT_MARK = "quarryman", "quarrymxn"
+# An Idempotency-Key that was used for everything which takes one.
+RETRY, ABSENT_RETRY = "retry-of-the-foreman", "retry-of-the-forexxx"
 # Words that stand nowhere but in what is hidden.
-WORDS = ("marmalade", "orchard", COLLECTION, MARK, "dossier.txt")
+WORDS = ("marmalade", "orchard", COLLECTION, MARK, "dossier.txt", RETRY)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Hidden:
                 return COLLECTION, ABSENT_COLLECTION
             case "metadata":
                 return {"of": MARK}, {"of": ABSENT_MARK}
+            case "retry":
+                return RETRY, ABSENT_RETRY
             case "bytes":
                 return TEXT, TEXT.replace("marmalade", "marmalxde")
             case "cursor":
@@ -71,6 +77,8 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     Feedback.objects.for_tenant(party.tenant).create(
         tenant=party.tenant, query=query, rating="up", comment=MARK
     )
+    for endpoint in ("/api/query", "/api/documents"):
+        keep_answer(party, endpoint)
     spent = Spent(prompt_tokens=77, completion_tokens=77)
     usage.write(
         [Entry(uuid7(), party.tenant.pk, "/api/query", "POST", 200, 7.7, key_id=party.key.pk, spent=spent)]
@@ -84,6 +92,14 @@ def ask(party: Party, question: str, *, answer: str = "") -> Query:
         id=uuid7(), tenant=party.tenant, question=question, answer=answer, created_at=timezone.now(),
         key=party.key, user=party.user, status=Query.Status.ANSWERED, response_time_ms=1,
     )  # fmt: skip
+
+
+def keep_answer(party: Party, endpoint: str) -> None:
+    """An answer that is kept for retries, of the party's key."""
+    caller = Caller(tenant_id=party.tenant.pk, key_id=party.key.pk)
+    sent = idempotency.sent(caller, endpoint=endpoint, key=RETRY, body={"question": TEXT}, claim=uuid7())
+    assert idempotency.begin(sent) is None
+    idempotency.keep(sent, Kept(200, "application/json", {}, json.dumps({"answer": TEXT}).encode()))
 
 
 # What an answer shows ----------------------------------------------------------------------------------------

@@ -9,11 +9,9 @@ from typing import Any
 
 from django.conf import settings
 from django.test import override_settings
-from redis import RedisError
 
 from ragsite import embedded
 from ragsite.lib import redis_client
-from ragsite.lib.breaker import Breaker
 
 REFUSED = "redis://127.0.0.1:1/0"  # nothing listens there
 
@@ -58,9 +56,4 @@ def redis_of_its_own(directory: Path) -> Iterator[Any]:
 
 
 def _close_breaker() -> None:
-    old = redis_client._breaker
-    redis_client._breaker = Breaker(old.name, failures=3, reset_seconds=1, counts=_is_redis)
-
-
-def _is_redis(error: Exception) -> bool:
-    return isinstance(error, RedisError)
+    redis_client._breaker = redis_client.new_breaker()

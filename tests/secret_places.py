@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.db import connection
+from django.db import connection, transaction
 
 from ragsite.lib import redis_client
 
@@ -56,14 +56,16 @@ def _site_formatter() -> logging.Formatter:
     return formatter
 
 
-def database() -> str:
-    """Each row of each table as text, and what the sessions hold."""
-    rows = [str(session.get_decoded()) for session in Session.objects.all()]
-    for table in connection.introspection.table_names():
-        with connection.cursor() as cursor:
+@transaction.atomic
+def database() -> dict[str, str]:
+    """Each row of each table as text, by table, and what the sessions hold."""
+    found = {"sessions": "\n".join(str(session.get_decoded()) for session in Session.objects.all())}
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL bytea_output = 'escape'")  # in hexadecimal no secret would be recognised
+        for table in connection.introspection.table_names():
             cursor.execute(f'SELECT t::text FROM "{table}" AS t')  # noqa: S608  its name is the catalogue's
-            rows += [row for (row,) in cursor.fetchall()]
-    return "\n".join(rows)
+            found[table] = "\n".join(row for (row,) in cursor.fetchall())
+    return found
 
 
 def redis() -> str:

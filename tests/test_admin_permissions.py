@@ -18,11 +18,13 @@ from tests.routes import everything
 from tests.strangers import session, with_header
 
 # What an operator gets of a model's pages. Everybody else is sent to sign in, and staff without permissions hear 403.
+# 302: to the row's page, or from its history to the audit log, which is a page of the table's own.
 #                    list  add  change  delete  history
 MODELS = """
-accounts.tenant       200  200     200     403      200
-accounts.user         200  200     200     200      200
-apikeys.apikey        200  403     200     403      200
+accounts.tenant       200  200     200     403      302
+accounts.user         200  200     200     200      302
+apikeys.apikey        200  403     200     403      302
+auditlog.logentry     200  403     200     403      200
 apikeys.usage         200  403     200     403      200
 documents.chunk       200  403     200     403      200
 documents.collection  200  200     200     200      200
@@ -46,7 +48,7 @@ SITE = """
 /admin/jsi18n/                                              200    200     302
 /admin/r/<path:content_type_id>/<path:object_id>/           404    404     302
 /admin/accounts/user/<id>/password/                         200    403     302
-/admin/^(?P<app_label>accounts|apikeys|documents|queries)/$ 200    404     302
+/admin/^(?P<app_label>auditlog|accounts|apikeys|documents|queries)/$ 200    404     302
 /admin/(?P<url>.*)$                                         404    404     302
 /admin/logout/                                              405    405     302
 """
@@ -100,7 +102,7 @@ def pages_of_models(rows: dict[str, str]) -> dict[str, tuple[int, str]]:
 
 def path_of(route: str, ours: Party) -> str:
     path = route.replace("<id>", str(ours.user.pk)).replace("<path:content_type_id>/<path:object_id>", "1/2")
-    return path.replace("^(?P<app_label>accounts|apikeys|documents|queries)/$", "accounts/").replace(
+    return path.replace("^(?P<app_label>auditlog|accounts|apikeys|documents|queries)/$", "accounts/").replace(
         "(?P<url>.*)$", "nothing/"
     )
 

@@ -20,7 +20,7 @@ from tests.makers import Party, ingest, make_key
 from tests.places import Place, places
 from tests.problems import problem
 from tests.routes import routes
-from tests.strangers import session, with_header
+from tests.strangers import access_token, session, with_header
 from tests.walls import BOTH, DATABASE, FILTER, NEITHER
 
 # Each place where an id or a name can stand, what of another tenant's is put there, and the answer to it, which is
@@ -34,6 +34,7 @@ POST   /api/documents                    body  collection       collection 404 l
 POST   /api/documents                    body  collection       name       202 holds
 POST   /api/documents                    body  file             bytes      202 holds
 POST   /api/documents                    body  metadata         metadata   202 holds
+POST   /api/documents                    header Idempotency-Key retry      202 holds
 GET    /api/documents/{id}               path  id               document   404 leaks
 DELETE /api/documents/{id}               path  id               document   404 leaks
 GET    /api/documents/{id}/text          path  id               document   404 leaks
@@ -52,6 +53,7 @@ POST   /api/query                        body  collection       name       404 l
 POST   /api/query                        body  document_ids[]   document   404 leaks
 POST   /api/query                        body  metadata         metadata   200 leaks
 POST   /api/query                        body  database         name       404 holds
+POST   /api/query                        header Idempotency-Key retry      200 leaks
 POST   /api/search                       body  collection       collection 404 leaks
 POST   /api/search                       body  collection       name       404 leaks
 POST   /api/search                       body  document_ids[]   document   404 leaks
@@ -97,11 +99,16 @@ def send(client: Client, place: Place, value: Any) -> Any:
     if place.where == "query":
         return client.generic(method, f"{path}?{place.name}={value}")
     body = dict(BODIES.get(place.operation, {}))
+    if place.operation == "POST /api/query":
+        body["use_cache"] = False  # the same question is sent twice, and has to be answered twice
     if place.where == "body":
         body[place.name.removesuffix("[]")] = [value] if place.name.endswith("[]") else value
+    headers = {place.name: value} if place.where == "header" else {}
     if place.operation == "POST /api/documents":
-        return client.post(path, as_form(body))
-    return client.generic(method, path, json.dumps(body).encode(), content_type="application/json")
+        return client.post(path, as_form(body), headers=headers)
+    return client.generic(
+        method, path, json.dumps(body).encode(), content_type="application/json", headers=headers
+    )
 
 
 def as_form(body: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +218,57 @@ def test_what_others_have_would_be_shown_without_walls(
         ("business", "GET /api/keys/self"),
         ("business", "GET /api/cache"),
     }
+
+
+# Pages and credentials -----------------------------------------------------------------------------------------
+
+
+@each_wall
+def test_pages_of_the_browsable_api_show_ones_own(
+    wall: str, boss: Client, ours: Party, secret: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their forms too, whose choices could be rows."""
+    own = [f"/api/documents/{ingest(ours.tenant, OURS).pk}", f"/api/keys/{ours.key.pk}"]
+    walls.stand(wall, monkeypatch)
+    for path in [*(asked.split()[1] for asked in SHOWN), *own, f"/api/keys/{ours.key.pk}/usage"]:
+        answer = boss.get(path, headers={"Accept": "text/html"})
+        assert answer["Content-Type"].startswith("text/html"), path
+        assert not hidden.words_in(answer, secret), path
+
+
+@each_wall
+def test_two_credentials_are_never_two_tenants(
+    wall: str, ours: Party, theirs: Party, secret: Hidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What two tenants' credentials get together is one tenant's rows, or none."""
+    ingest(ours.tenant, OURS, filename="ladders.txt")
+    query = hidden.ask(ours, "How long is a ladder?")
+    walls.stand(wall, monkeypatch)
+    own = {"ladders", str(ours.key.pk), str(query.pk)}
+    for name, client in both_at_once(ours, theirs).items():
+        for asked in SHOWN:
+            method, path = asked.split()
+            body = json.dumps({**BODIES.get(asked, {})}).encode()
+            answer = client.generic(method, path, body, content_type="application/json")
+            text = answer.content.decode()
+            found = any(word in text for word in own)
+            assert not (found and hidden.words_in(answer, secret)), (name, asked, text[:300])
+
+
+def both_at_once(ours: Party, theirs: Party) -> dict[str, Client]:
+    """Credentials of two tenants on one request, in each order."""
+    token = f"Bearer {access_token(theirs.business)}"
+    clients = {
+        "key and session": with_header(ours.raw),
+        "key and another tenant's token": with_header(ours.raw),
+        "session and another tenant's token": session(ours.business),
+        "session and another tenant's key": session(ours.business),
+    }
+    clients["key and session"].force_login(theirs.business)
+    clients["key and another tenant's token"].defaults["HTTP_AUTHORIZATION"] = token
+    clients["session and another tenant's token"].defaults["HTTP_AUTHORIZATION"] = token
+    clients["session and another tenant's key"].defaults["HTTP_X_API_KEY"] = theirs.raw
+    return clients
 
 
 def hide_and_use(theirs: Party) -> None:

@@ -57,16 +57,23 @@ class _Herald:
         """Past the breaker, which would let one call a second through: this is what the site's safety waits for."""
         while True:
             since, news = self._waiting[0]
-            try:
-                news(redis_client.client())
-            except RedisError:
-                if time.monotonic() - since < PATIENCE_SECONDS:
-                    time.sleep(PAUSE_SECONDS)
-                    continue
+            if not _delivered(news) and time.monotonic() - since < PATIENCE_SECONDS:
+                time.sleep(PAUSE_SECONDS)
+                continue
             with self._lock:
                 self._waiting.popleft()
                 if not self._waiting:
                     return
+
+
+def _delivered(news: News) -> bool:
+    try:
+        news(redis_client.client())
+    except RedisError:
+        return False
+    except Exception:  # a boundary: what is wrong with one piece of news must not hold up the next for ever
+        logger.exception("Redis could not be told of a change")
+    return True
 
 
 _heralds = PerProcess[str, _Herald](lambda _: _Herald())

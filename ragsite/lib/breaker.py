@@ -1,6 +1,7 @@
-"""Circuit breakers: what keeps failing is left alone for a while, then tried by one caller at a time."""
+"""Circuit breakers: what keeps failing is left alone for a while, then tried by one caller at a time, or by none."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,10 +14,22 @@ class Breaker:
     """Opens after `failures` in a row; `reset_seconds` later one call probes, and closes it or opens it again."""
 
     def __init__(
-        self, name: str, *, failures: int, reset_seconds: float, counts: Callable[[Exception], bool]
+        self,
+        name: str,
+        *,
+        failures: int,
+        reset_seconds: float,
+        counts: Callable[[Exception], bool],
+        answers: Callable[[], bool] | None = None,
     ) -> None:
-        """`counts` tells which exceptions are the guarded part's failure, and not its caller's."""
+        """`counts` tells which exceptions are the guarded part's failure, and not its caller's.
+
+        `answers`: whether the guarded part is well. Where it is given, a thread asks it every `reset_seconds` while the
+        breaker is open, and no caller waits for what hangs.
+        """
         self.name = name
+        self._answers = answers
+        self._watch: threading.Thread | None = None
         self._circuit = pybreaker.CircuitBreaker(
             fail_max=failures,
             reset_timeout=reset_seconds,
@@ -35,6 +48,9 @@ class Breaker:
     def guarding(self) -> Iterator[None]:
         """Run the body and count how it ends; raises `Unavailable` instead of running it while open."""
         probing = self.state != pybreaker.STATE_CLOSED
+        if probing and self._answers:
+            self._be_watched()
+            raise self._refusal()
         # Without this, every thread would probe a hanging endpoint at once, and be held for its whole timeout.
         if probing and not self._probe.acquire(blocking=False):
             raise self._refusal()
@@ -47,6 +63,18 @@ class Breaker:
         finally:
             if probing:
                 self._probe.release()
+
+    def _be_watched(self) -> None:
+        with self._probe:
+            if self._watch is None or not self._watch.is_alive():  # a fork leaves its parent's threads behind
+                self._watch = threading.Thread(target=self._close_when_well, name=self.name, daemon=True)
+                self._watch.start()
+
+    def _close_when_well(self) -> None:
+        time.sleep(self._circuit.reset_timeout)
+        while self._answers and not self._answers():
+            time.sleep(self._circuit.reset_timeout)
+        self._circuit.close()
 
     def _refusal(self) -> Unavailable:
         return Unavailable(

@@ -17,8 +17,7 @@ from ragsite.lib.errors import Unavailable
 
 Result = TypeVar("Result")
 
-# One call in a second tries whether Redis is back, so that the site is itself again soon after.
-_breaker = Breaker("Redis", failures=3, reset_seconds=1, counts=lambda error: isinstance(error, RedisError))
+PROBE_SECONDS = 0.5  # between two tries whether Redis is back, so that the site is itself again soon after
 
 DOWN = (RedisError, Unavailable)
 """What a guarded call raises when Redis cannot be had."""
@@ -53,6 +52,23 @@ def _send(client: Redis, *command: str | bytes | float) -> Any:
         pool.release(connection)
 
 
+def new_breaker() -> Breaker:
+    """A closed one. No request pays for finding out whether Redis is back: with two processes it would be the slowest
+    hundredth of them that does."""
+    return Breaker("Redis", failures=3, reset_seconds=PROBE_SECONDS, counts=_is_redis, answers=_answers)
+
+
+def _is_redis(error: Exception) -> bool:
+    return isinstance(error, RedisError)
+
+
+def _answers() -> bool:
+    try:
+        return bool(client().ping())
+    except RedisError:
+        return False
+
+
 def client() -> Redis:
     return cast("Redis", get_redis_connection("default"))
 
@@ -69,3 +85,6 @@ def guarded(call: Callable[[Redis], Result]) -> Result:
     """`call(client)`; raises one of `DOWN` when Redis cannot be had or the breaker is open."""
     with _breaker.guarding():
         return call(client())
+
+
+_breaker = new_breaker()

@@ -98,6 +98,13 @@ def test_batch_is_one_statement_however_many_keys(
     assert Tally.objects.for_tenant(ours.tenant).count() == 5
 
 
+def test_tally_of_another_tenants_key_counts_nothing(ours: Party, theirs: Party) -> None:
+    usage.write([usage.Entry(id=uuid7(), tenant_id=ours.tenant.pk, endpoint="/", method="GET", status=200, milliseconds=1, key_id=theirs.key.pk)])  # fmt: skip
+    tally.fold()
+    assert not Tally.objects.across_tenants().exists()
+    assert shown(theirs)[0] == 0
+
+
 def test_people_and_keys_that_are_gone_hold_up_nobody(ours: Party) -> None:
     record(ours, 2)
     usage.write([usage.Entry(id=uuid7(), tenant_id=ours.tenant.pk, endpoint="/", method="GET", status=200, milliseconds=1, user_id=ours.user.pk)])  # fmt: skip

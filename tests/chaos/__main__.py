@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import limits, revocation, waiting
+from tests.chaos import limits, outages, pooled, records, revocation, waiting
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -18,6 +18,14 @@ CASES: dict[str, Callable[[], Report]] = {
     "limits-storm": limits.whole_storm,
     "limits-storm-http": limits.whole_storm_over_http,
     "retry-after": waiting.whole,
+    "pooled": pooled.whole,
+    "records": records.whole,
+    "records-redis-killed": records.whole_redis_killed,
+    "records-redis-unsynced": records.whole_redis_unsynced,
+    "records-redis-everysec": records.whole_redis_everysec,
+    "outage-killed": outages.whole_killed,
+    "outage-stopped": outages.whole_stopped,
+    "outage-slow": outages.whole_slow,
 }
 
 

@@ -10,10 +10,11 @@ import psycopg
 from redis import Redis, ResponseError
 
 from tests import site
-from tests.chaos.calls import Outcome
+from tests.chaos.calls import QUERY, Outcome
 
 # Their names, and not an import: the apps want settings, and those belong to the site that is watched.
 STREAM, GROUP = "records", "recorders"
+UNAVAILABLE = 503
 SETTLED_SECONDS = 60.0  # a record that a killed recorder had taken waits for ten before it is taken over
 
 
@@ -22,6 +23,7 @@ class Books:
     """How many requests of each sort; every list of ids is empty where all is well.
 
     `unanswered` were sent and nobody heard the answer: each may have a row (`kept`), and need not.
+    `undecided` were answered 503 and are in the history as answered: Postgres died after the commit and before saying so.
     `strangers` were answered before anyone knew whose they were, and have none.
     """
 
@@ -29,6 +31,7 @@ class Books:
     answered: int = 0
     unanswered: int = 0
     kept: int = 0
+    undecided: int = 0
     strangers: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -37,6 +40,12 @@ class Books:
     no_history: list[str] = field(default_factory=list)
     surplus_history: list[str] = field(default_factory=list)
     miscounted_keys: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Of each list, how long it is."""
+        return {
+            name: len(found) if isinstance(found, list) else found for name, found in asdict(self).items()
+        }
 
     def faults(self) -> dict[str, list[str]]:
         return {name: found for name, found in asdict(self).items() if isinstance(found, list) and found}
@@ -96,11 +105,15 @@ def _compare_history(books: Books, known: Mapping[UUID, Outcome], rows: list[Any
     ids = Counter(row[0] for row in rows)
     books.surplus_history = [f"twice {pk}" for pk, times in ids.items() if times > 1]
     books.no_history = [
-        f"{found.call.kind} {pk}" for pk, found in known.items() if found.status == 200 and not ids[pk]
+        f"{found.call.kind} {pk}"
+        for pk, found in known.items()
+        if found.status == 200 and found.call.path == QUERY and not ids[pk]
     ]
     for pk, status, from_cache, _ in rows:
         found = known.get(pk)
-        if found and found.status != 200 and status != "failed":
+        if found and found.status == UNAVAILABLE and status != "failed":
+            books.undecided += 1
+        elif found and found.status != 200 and status != "failed":
             books.surplus_history.append(f"{pk} {found.call.kind} was answered {found.status}")
         if found and found.status == 200 and found.from_cache != from_cache:
             books.surplus_history.append(f"{pk} {found.call.kind} says it was from the cache: {from_cache}")

@@ -7,15 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
+from tests.chaos.people import Business
+from tests.chaos.traffic import Client, carrying
 from tests.site import Site
 
-LISTEN_SECONDS = 30.0
-UNKNOWN_KEY = "rag_" + "0" * 32
+QUERY = "/api/query"
+UNLIMITED = {"rate_limit": 1_000_000, "burst": 1_000_000}
+_UNKNOWN_KEY = "rag_" + "0" * 32
 _QUESTIONS = (
     "How do I rotate an API key?",
     "What is a usage record?",
@@ -31,7 +33,7 @@ class Call:
 
     kind: str
     path: str
-    body: bytes
+    body: bytes | None
     headers: Mapping[str, str]
     key: UUID | None = None
 
@@ -40,6 +42,7 @@ class Call:
 class Outcome:
     """What became of a call: `status` and `id` are None when no answer was received. Times in seconds.
 
+    `seconds`: since it was due, so that what waited for a free connection is not told to be quick.
     `admitted` tells whether its key was found to be one, refused requests included.
     """
 
@@ -58,33 +61,16 @@ class Key:
     raw: str
 
     def asking(self, question: str, *, kind: str = "question", **more: Any) -> Call:
-        return Call(kind, "/api/query", _body({"question": question, **more}), _headers(self.raw), self.id)
+        return Call(kind, QUERY, _body({"question": question, **more}), carrying(self.raw), self.id)
+
+    def getting(self, path: str, *, kind: str) -> Call:
+        return Call(kind, path, None, carrying(self.raw), self.id)
 
 
-@dataclass
-class Business:
-    """The site's business user, who makes and revokes keys."""
-
-    site: Site
-    _token: str = field(default="", init=False)
-
-    def key(self, **wanted: Any) -> Key:
-        limits = {"name": "chaos", "scopes": ["query"], "rate_limit": 1_000_000, "burst": 1_000_000}
-        made = self._post("/api/keys", limits | wanted)
-        return Key(UUID(made["id"]), made["key"])
-
-    def revoke(self, key: Key) -> None:
-        self._post(f"/api/keys/{key.id}/revoke", {})
-
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        with self.site.client() as client:
-            del client.headers["X-API-Key"]
-            if not self._token:
-                facts = self.site.facts
-                person = {"username": facts["business_username"], "password": facts["business_password"]}
-                self._token = client.post("/api/token", json=person).raise_for_status().json()["access"]
-            sent = client.post(path, json=body, headers={"Authorization": f"Bearer {self._token}"})
-            return sent.raise_for_status().json()
+def new_key(business: Business, **wanted: Any) -> Key:
+    """One without a limit that counts, unless another is wanted."""
+    key_id, raw = business.mint(**(UNLIMITED | wanted))
+    return Key(UUID(key_id), raw)
 
 
 def mixture(keys: Sequence[Key], *, narrow: Key, ingest: Key, chance: random.Random) -> Call:
@@ -94,7 +80,7 @@ def mixture(keys: Sequence[Key], *, narrow: Key, ingest: Key, chance: random.Ran
         (55, lambda: key.asking(chance.choice(_QUESTIONS))),
         (15, lambda: key.asking(f"{chance.choice(_QUESTIONS)} {chance.getrandbits(48):x}", kind="miss")),
         (5, lambda: key.asking("", kind="invalid")),
-        (5, lambda: Call("malformed", "/api/query", b'{"question":', _headers(key.raw), key.id)),
+        (5, lambda: Call("malformed", QUERY, b'{"question":', carrying(key.raw), key.id)),
         (5, lambda: key.asking(_QUESTIONS[0], kind="no collection", collection="nowhere")),
         (5, lambda: narrow.asking(_QUESTIONS[0], kind="limited")),
         (5, lambda: ingest.asking(_QUESTIONS[0], kind="scope")),
@@ -104,8 +90,8 @@ def mixture(keys: Sequence[Key], *, narrow: Key, ingest: Key, chance: random.Ran
     return make()
 
 
-def stranger(raw: str = UNKNOWN_KEY, *, kind: str = "unknown key") -> Call:
-    return Call(kind, "/api/query", _body({"question": _QUESTIONS[0]}), _headers(raw))
+def stranger(raw: str = _UNKNOWN_KEY, *, kind: str = "unknown key") -> Call:
+    return Call(kind, QUERY, _body({"question": _QUESTIONS[0]}), carrying(raw))
 
 
 class Traffic:
@@ -129,55 +115,34 @@ class Traffic:
 
     def _at_its_time(self, call: Call, due: float) -> Outcome:
         time.sleep(max(0.0, due - time.monotonic()))
-        sent = time.monotonic()
         try:
-            response, body = self._ask(call)
+            response, body = self._client().send(
+                "GET" if call.body is None else "POST", call.path, body=call.body, headers=call.headers
+            )
         except (OSError, http.client.HTTPException):
-            self._local.connection = None
-            return Outcome(call, due, time.monotonic() - sent)
+            return Outcome(call, due, time.monotonic() - due)
         return Outcome(
             call,
             due,
-            time.monotonic() - sent,
+            time.monotonic() - due,
             status=response.status,
             id=UUID(response.headers["X-Request-ID"]),
             admitted="RateLimit" in response.headers,
             from_cache=b'"from_cache": true' in body,
         )
 
-    def _ask(self, call: Call) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            address = urlsplit(self._site.facts["url"])
-            connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
-            self._local.connection = connection
-        if connection.sock is None:
-            _connect(connection)
-        connection.request("POST", call.path, body=call.body, headers=dict(call.headers))
-        response = connection.getresponse()
-        return response, response.read()
-
-
-def _connect(connection: http.client.HTTPConnection) -> None:
-    """Waits while nobody listens: nothing has been sent yet."""
-    deadline = time.monotonic() + LISTEN_SECONDS
-    while True:
-        try:
-            return connection.connect()
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    def _client(self) -> Client:
+        """This thread's own."""
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = Client(self._site)
+        return client
 
 
 def percentile(seconds: Sequence[float], share: float) -> float:
     """In milliseconds; nearest rank."""
     ranked = sorted(seconds)
     return round(ranked[min(len(ranked) - 1, int(len(ranked) * share))] * 1000, 1)
-
-
-def _headers(raw: str) -> dict[str, str]:
-    return {"X-API-Key": raw, "Content-Type": "application/json"}
 
 
 def _body(values: Mapping[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from tests.chaos.headers import Limit
 from tests.chaos.people import Business
 from tests.chaos.report import Report, on_its_own_site
 from tests.chaos.storm import BURST, PER_MINUTE, Plan, Round
-from tests.chaos.traffic import Answer, Client, paced, statuses, to_each_worker
+from tests.chaos.traffic import Answer, Client, paced, statuses, to_each_worker, warm_up
 from tests.site import Site
 
 KEYS, TIMES_ITS_RATE = 10, 4
@@ -110,7 +110,7 @@ def exact(up: Site, *, seconds: float) -> Report:
     """Each key over one connection to each web process, at four times its rate."""
     business = Business(up)
     connections = to_each_worker(up, count=KEYS)
-    _warm_up(up, business)
+    warm_up(up, business.mint()[1])
     with ThreadPoolExecutor(KEYS) as pool:
         jobs = [
             pool.submit(_one_key, up, business, limit=limit, clients=clients, seconds=seconds)
@@ -173,14 +173,6 @@ def _account(up: Site, key_id: str, *, limit: Limit, first: Bucket, answers: Seq
     return Account(limit, FIRST, first, bucket(up, key_id), len(answers), admitted)
 
 
-def _warm_up(up: Site, business: Business) -> None:
-    """The one answer that everybody asks for is in the cache."""
-    _, raw = business.mint()
-    client = Client(up)
-    client.ask(raw)
-    client.close()
-
-
 # Many threads at one key -------------------------------------------------------------------------------------
 
 
@@ -210,7 +202,7 @@ def storm_report(rounds: Sequence[Round], *, plan: Plan) -> Report:
 def storm_over_http(up: Site, *, rounds: int, seconds: float) -> Report:
     """64 connections, each asking a few times a second: what the web processes can answer, and some 20 times the limit."""
     business = Business(up)
-    _warm_up(up, business)
+    warm_up(up, business.mint()[1])
     clients = [client for each in to_each_worker(up, count=storm.THREADS // 2) for client in each]
     accounts = [_one_storm(up, business, clients, seconds=seconds) for _ in range(rounds)]
     return Report(

@@ -33,7 +33,10 @@ class Report:
         }
 
 
-def on_its_own_site(case: Callable[[Site], Report]) -> Report:
-    """The case's report from a whole site that is started for it and ended after it."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, site.running(Path(folder)) as up:
+def on_its_own_site(case: Callable[[Site], Report], **settings: str) -> Report:
+    """The case's report from a whole site that is started for it with these settings, and ended after it."""
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        site.running(Path(folder), **settings) as up,
+    ):
         return case(up)

@@ -9,7 +9,7 @@ from threading import Event
 
 from tests.chaos.people import GENEROUS, Business, Operator
 from tests.chaos.report import Report, on_its_own_site
-from tests.chaos.traffic import Answer, Client, paced, statuses
+from tests.chaos.traffic import Answer, Client, paced, statuses, warm_up
 from tests.site import Site
 
 PER_SECOND = 50
@@ -73,6 +73,7 @@ class End:
 def by_business(up: Site, *, times: int, side_by_side: int) -> Report:
     """Keys revoked over the API."""
     business = Business(up)
+    warm_up(up, business.mint()[1])
 
     def one(_: int) -> End:
         key_id, raw = business.mint(**GENEROUS)
@@ -85,6 +86,7 @@ def by_business(up: Site, *, times: int, side_by_side: int) -> Report:
 def by_operator(up: Site, *, times: int) -> Report:
     """Keys revoked by the admin's action, and keys whose tenant is made inactive, in turn."""
     business, operator = Business(up), Operator(up)
+    warm_up(up, business.mint()[1])
     ends = []
     for turn in range(times):
         key_id, raw = business.mint(**GENEROUS)

@@ -15,6 +15,7 @@ from tests.site import Site
 
 QUESTION = "How do I rotate an API key?"
 _BODY = json.dumps({"question": QUESTION}).encode()
+LISTEN_SECONDS = 30.0
 _IDLE_SECONDS = 10.0  # less than the server keeps a silent connection
 _ATTEMPTS = 400
 
@@ -35,30 +36,64 @@ class Client:
 
     def __init__(self, up: Site) -> None:
         address = urlsplit(up.facts["url"])
-        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+        self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
         self._last = 0.0
 
     def ask(self, raw: str) -> Answer:
         """Asks a question whose answer is in the cache after the first time."""
         sent = time.time()
-        if sent - self._last > _IDLE_SECONDS:
-            self._connection.close()  # it connects anew by itself
-        headers = {"X-API-Key": raw, "Content-Type": "application/json"}
-        self._connection.request("POST", "/api/query", body=_BODY, headers=headers)
-        response = self._connection.getresponse()
-        response.read()
-        self._last = time.time()
+        response, _ = self.send("POST", "/api/query", body=_BODY, headers=carrying(raw))
         told = {name.lower(): value for name, value in response.getheaders()}
         return Answer(raw, response.status, told, sent, self._last)
 
+    def send(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """Raises OSError or HTTPException for what is not answered; what is sent next has a connection of its own."""
+        if time.time() - self._last > _IDLE_SECONDS:
+            self._connection.close()
+        if self._connection.sock is None:
+            self.connect()
+        try:
+            self._connection.request(method, path, body=body, headers=dict(headers))
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
+        self._last = time.time()
+        return response, content
+
     def connect(self) -> int:
-        """The port that the connection comes from; from here on it stays with one web process."""
-        self._connection.connect()
+        """The port that the connection comes from; from here on it stays with one web process.
+
+        Waits while nobody listens: nothing has been sent yet.
+        """
+        deadline = time.monotonic() + LISTEN_SECONDS
+        while self._connection.sock is None:
+            try:
+                self._connection.connect()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
         self._last = time.time()
         return int(self._connection.sock.getsockname()[1])
 
     def close(self) -> None:
         self._connection.close()
+
+
+def carrying(raw: str) -> dict[str, str]:
+    """The headers of a key's request."""
+    return {"X-API-Key": raw, "Content-Type": "application/json"}
+
+
+def warm_up(up: Site, raw: str) -> None:
+    """Puts the one answer that everybody asks for into the cache."""
+    client = Client(up)
+    client.ask(raw)
+    client.close()
 
 
 def paced(

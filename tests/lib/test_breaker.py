@@ -1,16 +1,23 @@
 """When a breaker opens, what it counts, and how it closes again."""
 
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from ragsite.lib.breaker import Breaker
 from ragsite.lib.errors import Unavailable
+from tests.site import wait_for
 
 
-def make_breaker(reset_seconds: float = 60.0) -> Breaker:
+def make_breaker(reset_seconds: float = 60.0, answers: Callable[[], bool] | None = None) -> Breaker:
     return Breaker(
-        "It", failures=2, reset_seconds=reset_seconds, counts=lambda error: isinstance(error, OSError)
+        "It",
+        failures=2,
+        reset_seconds=reset_seconds,
+        counts=lambda error: isinstance(error, OSError),
+        answers=answers,
     )
 
 
@@ -63,3 +70,17 @@ def test_only_one_probes_at_a_time() -> None:
     time.sleep(0.03)
     with breaker.guarding(), pytest.raises(Unavailable), breaker.guarding():
         pytest.fail("a second probe ran beside the first")
+
+
+def test_where_it_can_ask_no_caller_probes() -> None:
+    well = threading.Event()
+    breaker = make_breaker(reset_seconds=0.02, answers=well.is_set)
+    fail(breaker, OSError(), times=2)
+    for _ in range(5):
+        time.sleep(0.01)
+        with pytest.raises(Unavailable), breaker.guarding():
+            pytest.fail("a caller probed")
+    well.set()
+    wait_for(lambda: breaker.state == "closed", seconds=10)
+    with breaker.guarding():
+        pass

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from django.conf import settings as site
+from django.db import OperationalError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from apikeys import keys
+from apikeys import copies, keys
+from apikeys.models import Usage
 from apikeys.usage import STREAM
 from documents.models import Document
+from queries import recording
 from queries.api import QueryView
 from queries.middleware import MAX_BODY, PATH
 from ragsite.lib import redis_client
@@ -232,4 +235,47 @@ def test_a_forged_answer_is_a_miss(
         found.append(send(client, headers))
     assert found[0] == found[1]
     assert found[0]["body"]["from_cache"] is False
-    assert len(found[0]["records"]) == 1
+    # What admission took for a hit, and what the request says of itself; that is what is written.
+    assert [b"from_cache" in record for record in found[0]["records"]] == [True, True]
+    recording.prepare(redis)
+    recording.drain(redis, block_ms=None)
+    assert set(Usage.objects.across_tenants().values_list("status", "from_cache").order_by("-pk")[:2]) == {
+        (200, False)
+    }
+
+
+@pytest.mark.parametrize("zeros", ["", "000000000"])
+@pytest.mark.parametrize("more", [{}, {"origin": "https://elsewhere.example"}, {"idempotency-key": "1"}])
+def test_a_body_that_is_too_large_is_its_senders(
+    ways: tuple[Client, Client], raw_keys: dict[str, str], more: Mapping[str, str], zeros: str
+) -> None:
+    body = json.dumps({"question": "a" * site.DATA_UPLOAD_MAX_MEMORY_SIZE})
+    sent = {"data": body, "CONTENT_LENGTH": f"{zeros}{len(body)}"}
+    refused = compare(ways, {"x-api-key": raw_keys["good"], **more}, **sent)
+    assert (refused["status"], len(refused["records"])) == (413, 1)
+    assert compare(ways, {"x-api-key": raw_keys["unknown"], **more}, **sent)["status"] == 401
+
+
+def test_a_body_that_is_no_json_is_malformed(
+    ways: tuple[Client, Client], raw_keys: dict[str, str], ours: Party
+) -> None:
+    refused = compare(ways, {"x-api-key": raw_keys["good"]}, data="{")
+    assert (refused["status"], refused["body"]["code"]) == (400, "malformed")
+    of_a_person = ours.user_client.post(PATH, "{", content_type="application/json")
+    assert of_a_person.json()["code"] == "malformed"
+
+
+def test_a_key_that_nobody_can_look_up_is_a_503(
+    ways: tuple[Client, Client], raw_keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def gone(key_hash: str) -> None:
+        asked.append(key_hash)
+        raise OperationalError("couldn't get a connection after 5.00 sec")
+
+    monkeypatch.setattr(copies, "of", gone)
+    answers = [send(client, {"x-api-key": raw_keys["good"]}) for client in ways]
+    assert answers[0] == answers[1]
+    assert (answers[0]["status"], answers[0]["body"]["code"]) == (503, "database")
+    assert len(asked) == 2  # once a request: each look-up may wait for seconds

@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from apikeys.models import Usage
 from queries import cache, recording
 from queries.models import Query
+from ragsite.lib import row_security
 from tests.makers import Party
 from tests.model_server import Behaviour, ModelServer
 
@@ -189,6 +190,16 @@ def test_accepting_event_streams_is_no_reason_for_refusal(ours: Party) -> None:
     assert whole["Content-Type"] == "application/json"
     wrong = ours.client.post("/api/query", {}, format="json", headers=headers)
     assert (wrong.status_code, wrong["Content-Type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_stream_leaves_no_tenant_to_the_thread_that_sends_it(ours: Party, *, read: bool) -> None:
+    with row_security.nobody():
+        response = ask(ours.client)
+        if read:
+            events_of(response)
+        response.close()
+        assert not row_security.is_set()
 
 
 def test_an_abandoned_stream_writes_nothing_when_garbage_is_collected(

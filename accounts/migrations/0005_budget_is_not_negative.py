@@ -1,11 +1,11 @@
-"""A tenant's budget is enforced, and says so."""
+"""A budget is no less than nothing, and says what it is for."""
 
 import django.core.validators
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0004_retention_is_enforced")]
+    dependencies = [("accounts", "0004_retention_help_text")]
 
     operations = [
         migrations.AlterField(
@@ -18,6 +18,12 @@ class Migration(migrations.Migration):
                 max_digits=12,
                 null=True,
                 validators=[django.core.validators.MinValueValidator(0)],
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="tenant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("monthly_budget_usd__gte", 0)), name="tenant_budget_is_not_negative"
             ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Limits and revocation on a whole site under load, in small; `make chaos` has the same at its whole size."""
+"""Limits, revocation and records on a whole site under load, in small; `make chaos` has the same at its whole size."""
 
 import tempfile
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import site
-from tests.chaos import door, limits, revocation, storm, waiting
+from tests.chaos import door, limits, records, revocation, storm, waiting
 from tests.chaos.headers import Limit
 from tests.chaos.report import Report
 from tests.makers import Party, make_key
@@ -25,7 +25,7 @@ def up() -> Iterator[Site]:
 
 
 def holds(report: Report) -> None:
-    assert report.held, report.summary()
+    assert report.held, "\n".join(report.faults)
 
 
 def test_revoked_keys_are_dead_within_a_second(up: Site) -> None:
@@ -41,12 +41,16 @@ def test_rotation_with_overlap_fails_no_request(up: Site) -> None:
 
 
 def test_limits_are_exact_over_two_processes(up: Site) -> None:
-    holds(limits.exact(up, seconds=4))
+    holds(limits.exact(up, seconds=3))
 
 
 def test_who_waits_as_told_is_let_in_over_http(up: Site) -> None:
     wanted = [Limit(20, 1), Limit(60, 3), Limit(90, 2), Limit(333, 2)]
-    holds(waiting.obedient(up, limits=wanted, seconds=5))
+    holds(waiting.obedient(up, limits=wanted, seconds=4))
+
+
+def test_kills_of_every_process_lose_and_double_no_record(up: Site) -> None:
+    holds(records.complete(up, 160, victims=("web", "record", "postgres", "redis", "worker")))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""A key's budget is enforced, and says what it is for."""
+"""A budget is no less than nothing, and says what it is for."""
 
 import django.core.validators
 from django.db import migrations, models
@@ -18,6 +18,12 @@ class Migration(migrations.Migration):
                 max_digits=12,
                 null=True,
                 validators=[django.core.validators.MinValueValidator(0)],
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="apikey",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("monthly_budget_usd__gte", 0)), name="apikey_budget_is_not_negative"
             ),
         ),
     ]
