@@ -90,7 +90,7 @@ def _with_redis(client: Redis, key_hash: str, lookup: Lookup) -> Admission | Non
 def _count(client: Redis, month: str, tenant: str, *lines: str) -> None:
     """Makes the counters anew that the script misses; a line "" is the tenant's own."""
     for line in lines:
-        budgets.count(client, Account(UUID(tenant), UUID(line) if line else None), month)
+        budgets.recount(client, Account(UUID(tenant), UUID(line) if line else None), month)
 
 
 def _arguments(lookup: Lookup) -> list[str | float]:

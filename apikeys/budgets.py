@@ -171,11 +171,11 @@ def _asked(client: Redis, budgets: Sequence[Budget], name: str, *, amount: int) 
         if reply[0] != b"uncounted":
             return reply
         for number in reply[2:]:
-            count(client, budgets[number - 1].account, reply[1].decode())
+            recount(client, budgets[number - 1].account, reply[1].decode())
     return None
 
 
-def count(client: Redis, account: Account, month: str) -> None:
+def recount(client: Redis, account: Account, month: str) -> None:
     """Makes an account's counter of a month anew, of its records in Postgres and those on their way there."""
     counter = f"{account.id}:{month}"
     names = [f"spent:{counter}", f"missed:{counter}"]

@@ -119,7 +119,7 @@ def test_fifty_at_the_edge_overspend_by_nothing(ours: Party) -> None:
     for number in range(20):
         account = Account(uuid7())
         limit = Decimal("0.10")
-        budgets.count(redis_client.client(), account, months.name(timezone.now()))
+        budgets.recount(redis_client.client(), account, months.name(timezone.now()))
         barrier = threading.Barrier(50)
 
         def ask(
