@@ -21,14 +21,14 @@ from ragsite.lib.announcements import announce
 _LIFETIME_SECONDS = 60
 
 # Raises one field to a value, never lowers it. KEYS: the copy. ARGV: field, value, seconds to live.
-_RAISE = """
+_RAISE = redis_client.Script("""
 local old = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or -1)
 if tonumber(ARGV[2]) > old then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
   redis.call('EXPIRE', KEYS[1], ARGV[3]) -- a look alone must not keep what an interrupted change left
 end
 return redis.call('HMGET', KEYS[1], 'version', 'pending')
-"""
+""")
 
 
 def changed(tenant_id: UUID) -> None:
@@ -61,6 +61,7 @@ def version(tenant_id: UUID) -> int | None:
 
 def _raise(tenant_id: UUID, field: str, value: int, client: Redis) -> tuple[int, int]:
     """The copy's (version, pending) after raising `field`."""
-    fields: Any = client.eval(_RAISE, 1, f"corpus:{tenant_id}", field, value, _LIFETIME_SECONDS)
+    name = f"corpus:{tenant_id}"
+    fields: Any = _RAISE(client, keys=[name], arguments=[field, value, _LIFETIME_SECONDS])
     committed, pending = (int(number or 0) for number in fields)
     return committed, pending

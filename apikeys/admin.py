@@ -10,7 +10,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from apikeys import admission, budgets, keys, tally
+from apikeys import budgets, copies, keys, tally
 from apikeys.forms import NewKeyForm
 from apikeys.models import APIKey, Usage
 from ragsite.lib.errors import Conflict
@@ -125,7 +125,7 @@ class APIKeyAdmin(AuditedAdmin):
             return  # it is made by its form
         # Only what the form changed: a whole row could undo a revocation that came in between.
         obj.save(update_fields=form.changed_data)
-        transaction.on_commit(lambda: admission.forget(obj.key_hash))
+        transaction.on_commit(lambda: copies.forget(obj.key_hash))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # a revoked key stays, so that its usage keeps its name

@@ -1,23 +1,23 @@
--- Admits one request in one round trip: the key's record, its token bucket, the cached answer and, where that is
+-- Admits one request in one round trip: the key's copy, its token bucket, the cached answer and, where that is
 -- found, the record of use. Time is Redis's own, so that every process agrees on it.
 --
--- KEYS: the key's record, the stream of records, the mark of the key's last change.
+-- KEYS: the key's copy, the stream of records, the mark of the key's last change.
 -- ARGV: digest of the question and its parameters ('' where nothing can be cached), request id, endpoint,
---       method, milliseconds so far, question as asked, the client's address in bits, the scope that reading a
---       cached answer takes, '1' where the request asks for what may cost money.
+--       method, milliseconds so far, question as asked, the client's address in bits, '1' where the
+--       request asks for what may cost money.
 -- Returns {'absent', mark}, {'unknown'}, {'uncounted', month, tenant, line of keys ('' = the tenant's own), ...}
 --         where the counter of a budget is missing, or
---         {'known', record, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
+--         {'known', copy, admitted (0/1), tokens left, milliseconds until one more, milliseconds until full,
 --          corpus version ('' = do not cache), stored answer or false, from here (0/1),
 --          whose budget is spent ('key', 'tenant' or '')}.
 
 redis.replicate_commands() -- Redis before 7 asks for it, because TIME differs from run to run
 
-local record = redis.call('GET', KEYS[1])
-if not record then return {'absent', redis.call('GET', KEYS[3]) or ''} end
-if record == '' then return {'unknown'} end
+local copy = redis.call('GET', KEYS[1])
+if not copy then return {'absent', redis.call('GET', KEYS[3]) or ''} end
+if copy == '' then return {'unknown'} end
 
-local key = cjson.decode(record)
+local key = cjson.decode(copy)
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if key.expires and key.expires <= now then return {'unknown'} end
@@ -27,14 +27,14 @@ if standing[1] then return {'unknown'} end
 -- A request that will be refused finds nothing here: finding an answer also records it as given.
 local may_ask = false
 for _, scope in ipairs(key.scopes) do
-  if scope == ARGV[8] then may_ask = true end
+  if scope == 'query' then may_ask = true end
 end
 
--- A tenant's budget that was changed lately stands beside the key's record, which was read before ('' = it has none).
+-- A tenant's budget that was changed lately stands beside the key's copy, which was read before ('' = it has none).
 local of_tenant = key.tenant_budget
 if standing[2] then of_tenant = tonumber(standing[2]) end
 local spent = ''
-if may_ask and ARGV[9] == '1' and (key.budget or of_tenant) then
+if may_ask and ARGV[8] == '1' and (key.budget or of_tenant) then
   local month = month_of(clock[1])
   local uncounted = {'uncounted', month, key.tenant}
   local function check(line, budget, whose)
@@ -96,4 +96,4 @@ if admitted == 1 and may_ask and spent == '' and ARGV[1] ~= '' then
       'question', ARGV[6], 'answer', string.sub(answer, 17, 52))
   end
 end
-return {'known', record, admitted, exact, until_next, until_full, version, answer, from_here, spent}
+return {'known', copy, admitted, exact, until_next, until_full, version, answer, from_here, spent}

@@ -49,8 +49,8 @@ class APIKeyAuthentication(BaseAuthentication):
                 f"This key's limit is {found.rate_limit} requests a minute. Try again in {wait} s.",
                 headers={"Retry-After": str(max(1, wait))},
             )
-        if found.spent:
-            raise budgets.refusal(found.spent)
+        if found.exhausted:
+            raise budgets.refusal(found.exhausted)
         return found.caller, found
 
     def authenticate_header(self, request: Request) -> str:
@@ -74,7 +74,7 @@ def _admitted(request: Request, raw: str) -> Admission | None:
     return admission.admit(keys.digest(raw), _lookup(request)) if keys.has_shape(raw) else None
 
 
-def presented_key(request: Request) -> str | None:
+def presented_key(request: HttpRequest | Request) -> str | None:
     """The key in `X-API-Key` or `Authorization: Bearer`; None where there is none, so that a JWT gets its turn."""
     header = request.META.get("HTTP_X_API_KEY")
     scheme, _, bearer = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -89,6 +89,22 @@ def admission_of(request: Any) -> Admission | None:
     return found
 
 
+def lookup_for(
+    request: HttpRequest | Request, *, endpoint: str, digest: str, question: str, asks: bool
+) -> Lookup:
+    """What admission is asked for a request; for the rest see `Lookup`."""
+    return Lookup(
+        address=client_address(request),
+        digest=digest,
+        question=question,
+        request_id=str(request_id(request)),
+        endpoint=endpoint,
+        method=str(request.method),
+        milliseconds=elapsed_ms(request),
+        asks=asks,
+    )
+
+
 def _lookup(request: Request) -> Lookup:
     view = request.parser_context["view"]  # DRF sets it before it authenticates
     # Another method than POST is refused later on, and must not be recorded as an answer that was found.
@@ -96,13 +112,5 @@ def _lookup(request: Request) -> Lookup:
     # Nor must one that may be answered with what its first sending got: that is no new answer.
     cacheable = posted and isinstance(view, AnswersFromCache) and not retries.is_repeatable(request)
     digest, question = view.digest(request) if cacheable else ("", "")
-    return Lookup(
-        address=client_address(request),
-        digest=digest,
-        question=question,
-        request_id=str(request_id(request)),
-        endpoint=usage.endpoint(request),
-        method=str(request.method),
-        milliseconds=elapsed_ms(request),
-        asks=posted and HasBudget in view.permission_classes,
-    )
+    asks = posted and HasBudget in view.permission_classes
+    return lookup_for(request, endpoint=usage.endpoint(request), digest=digest, question=question, asks=asks)

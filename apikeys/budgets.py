@@ -10,7 +10,7 @@ Both change in scripts alone (`reserve.lua`, `settle.lua`), on Redis's own clock
 """
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,22 +32,21 @@ from ragsite.lib.identifiers import floor, made_at
 from ragsite.lib.money import dollars, micro
 
 MONTH = (Path(__file__).parent / "month.lua").read_text(encoding="utf-8")
-_RESERVE = MONTH + (Path(__file__).parent / "reserve.lua").read_text(encoding="utf-8")
+_RESERVE = redis_client.Script(MONTH + (Path(__file__).parent / "reserve.lua").read_text(encoding="utf-8"))
 
 # What a process that died left out of a counter is missing for so long at most.
 COUNTER_SECONDS = 3600
 # What a process that died had reserved is held for so much longer than an answer may take.
 GRACE_SECONDS = 30
 _TRIES = 3
-_PAGE = 1_000  # records of the stream that are read at once
 
 # Keeps a sum, unless a cost was settled since it began to be added up, or another was quicker.
 # KEYS: the counter, the mark of costs that found none. ARGV: that mark as it was, the sum, seconds, '1' = whatever.
-_KEEP = """
+_KEEP = redis_client.Script("""
 if ARGV[4] ~= '1' and (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX')
 return 1
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +163,19 @@ def _fit(budgets: Sequence[Budget], name: str, *, amount: int) -> None:
 
 def _asked(client: Redis, budgets: Sequence[Budget], name: str, *, amount: int) -> Any:
     """The script's reply; None where counters are gone again and again."""
-    script = client.register_script(_RESERVE)
     milliseconds = (settings.ANSWER_TIMEOUT_SECONDS + GRACE_SECONDS) * 1000
     pairs = [(budget.account.id, budget.limit) for budget in budgets]
     listed = [part for id_, limit in pairs for part in (str(id_), "" if limit is None else micro(limit))]
     for _ in range(_TRIES):
-        reply: Any = script(args=[name, amount, milliseconds, *listed])
+        reply: Any = _RESERVE(client, keys=[], arguments=[name, amount, milliseconds, *listed])
         if reply[0] != b"uncounted":
             return reply
         for number in reply[2:]:
-            count(client, budgets[number - 1].account, reply[1].decode())
+            recount(client, budgets[number - 1].account, reply[1].decode())
     return None
 
 
-def count(client: Redis, account: Account, month: str) -> None:
+def recount(client: Redis, account: Account, month: str) -> None:
     """Makes an account's counter of a month anew, of its records in Postgres and those on their way there."""
     counter = f"{account.id}:{month}"
     names = [f"spent:{counter}", f"missed:{counter}"]
@@ -186,7 +184,8 @@ def count(client: Redis, account: Account, month: str) -> None:
         # The stream first: a record that moves on meanwhile is found in both, and counted once.
         unwritten = _unwritten(client, account, month)
         total = sum(unwritten.values()) + spent(account, months.of(month), besides=unwritten)
-        kept = client.eval(_KEEP, 2, *names, mark, micro(Decimal(total)), COUNTER_SECONDS, int(left == 0))
+        arguments = [mark, micro(Decimal(total)), COUNTER_SECONDS, int(left == 0)]
+        kept = _KEEP(client, keys=names, arguments=arguments)
         if kept:
             return
 
@@ -195,22 +194,11 @@ def _unwritten(client: Redis, account: Account, month: str) -> dict[UUID, Decima
     """What records on the stream have cost, by their ids."""
     keys = account.keys() if account.line else None
     costs: dict[UUID, Decimal] = {}
-    for fields in _stream(client):
+    for _, fields in usage.on_stream(client):
         entry = _costly(fields, account)
         if entry and (keys is None or entry.key_id in keys) and months.name(made_at(entry.id)) == month:
             costs[entry.id] = entry.spent.within_bounds().cost_usd
     return costs
-
-
-def _stream(client: Redis) -> Iterator[Mapping[bytes, bytes]]:
-    """Page by page, so that each answer comes within Redis's timeout."""
-    start = "-"
-    while True:
-        page: Any = client.xrange(usage.STREAM, min=start, count=_PAGE)
-        if not page:
-            return
-        yield from (fields for _, fields in page)
-        start = f"({page[-1][0].decode()}"
 
 
 def _costly(fields: Mapping[bytes, bytes], account: Account) -> usage.Entry | None:

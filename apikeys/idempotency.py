@@ -17,10 +17,11 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, connection
+from django.db import IntegrityError, connection
 
 from apikeys.callers import Caller
 from apikeys.models import APIKey, IdempotentRequest
+from ragsite.lib import postgres
 from ragsite.lib.errors import Conflict, Invalid, Unauthenticated
 
 MAX_KEY = 255
@@ -143,7 +144,7 @@ def keep(request: Sent, answer: Kept) -> None:
             headers=dict(answer.headers),
             body=answer.body,
         )
-    except (OperationalError, InterfaceError):
+    except postgres.DOWN:
         logger.exception("an answer could not be kept for retries")
 
 

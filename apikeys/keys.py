@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Tenant, User
-from apikeys import admission
+from apikeys import copies
 from apikeys.models import APIKey, KeyCollection
 from ragsite.lib import audit
 from ragsite.lib.errors import Conflict, NotFound
@@ -69,7 +69,7 @@ def mint(
     if rows:
         audit.note(key, collections=([], [str(collection) for collection in key.collections.all()]))
     # Somebody may have tried the key before it was made; the note that it is unknown must go.
-    transaction.on_commit(lambda: admission.forget(key.key_hash))
+    transaction.on_commit(lambda: copies.forget(key.key_hash))
     return key, raw
 
 
@@ -93,8 +93,8 @@ def revoke(key: APIKey) -> None:
         for row in in_use.select_for_update(of=("self",)):
             row.revoked_at = timezone.now()
             row.save(update_fields=["revoked_at"])
-        admission.refuse(key.key_hash)
-    admission.refuse(key.key_hash)
+        copies.refuse(key.key_hash)
+    copies.refuse(key.key_hash)
     key.refresh_from_db(fields=["revoked_at"])
 
 
@@ -133,4 +133,4 @@ def _end(key: APIKey, moment: datetime) -> None:
     """Lets a key expire at `moment`, or when it would have anyway if that is sooner."""
     key.expires_at = min(filter(None, [key.expires_at, moment]))
     key.save(update_fields=["expires_at"])
-    transaction.on_commit(lambda: admission.forget(key.key_hash))
+    transaction.on_commit(lambda: copies.forget(key.key_hash))

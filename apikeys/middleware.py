@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from apikeys import callers, usage
 from apikeys.admission import Admission
 from apikeys.authentication import admission_of
-from ragsite.lib import api
+from ragsite.lib import api, postgres
 
 
 class RecordUsage:
@@ -29,7 +28,7 @@ class RecordUsage:
             return response
         try:
             usage.record_request(request, caller, status=response.status_code)
-        except (OperationalError, InterfaceError) as error:
+        except postgres.DOWN as error:
             return api.unrecorded(request, error)
         return response
 

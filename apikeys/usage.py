@@ -7,7 +7,7 @@ What a request reserved in budgets (`apikeys.budgets`) is settled in the same st
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +26,7 @@ from ragsite.lib.middleware import elapsed_ms, request_id
 from ragsite.lib.money import micro
 
 STREAM = "records"
+_PAGE = 1_000  # records of the stream that are read at once
 FIRST_ERROR = 400  # HTTP's: what lies below is a success
 _RECORDED = "ragsite.recorded"  # in request.META
 _SPENT = "ragsite.spent"
@@ -66,7 +67,7 @@ _CORRECT = (
 MAX_ENDPOINT, MAX_METHOD = 100, 10
 MAX_TOKENS = 2**31 - 1
 MAX_COST = Decimal(999_999)
-_SETTLE = (Path(__file__).parent / "settle.lua").read_text(encoding="utf-8")
+_SETTLE = redis_client.Script((Path(__file__).parent / "settle.lua").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
         accounts = [str(account) for account in owed.accounts]
         settled: list[Any] = [_month(entry), cost, len(accounts), *accounts, len(owed.held), *owed.held]
         pairs = [part for pair in fields.items() for part in pair]
-        client.register_script(_SETTLE)(keys=[STREAM], args=[*settled, *pairs])
+        _SETTLE(client, keys=[STREAM], arguments=[*settled, *pairs])
     while _stale:
         name = _stale.pop()
         try:
@@ -241,6 +242,17 @@ def to_stream(entry: Entry) -> dict[str, str]:
         "completion_tokens": str(entry.spent.completion_tokens),
         "cost_usd": str(entry.spent.cost_usd),
     }
+
+
+def on_stream(client: Redis) -> Iterator[tuple[bytes, Mapping[bytes, bytes]]]:
+    """Every record that waits there, with its place; page by page, so that each comes within Redis's timeout."""
+    start = "-"
+    while True:
+        page: Any = client.xrange(STREAM, min=start, count=_PAGE)
+        if not page:
+            return
+        yield from page
+        start = f"({page[-1][0].decode()}"
 
 
 def from_stream(fields: Mapping[str, str]) -> Entry:

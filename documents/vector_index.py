@@ -12,6 +12,7 @@ from django.db import connections
 
 from documents.models import ChunkVector, EmbeddingSpace
 from ragsite.lib import row_security
+from ragsite.lib.postgres import OWNER
 
 # pgvector's defaults: on 100,000 vectors of 384 dimensions recall@10 was 0.994 at ef_search 100.
 _M: Final = 16
@@ -29,10 +30,8 @@ def tend(space: EmbeddingSpace) -> bool:
     """
     if space.dimensions > MAX_DIMENSIONS or _is_valid(space) or not _is_large(space):
         return False
-    with (
-        row_security.nobody(),
-        _building() as mine,
-    ):  # an index is of no tenant, and is built by a statement alone
+    # An index is of no tenant, and is built by a statement alone.
+    with row_security.nobody(), _building() as mine:
         if not mine or _is_valid(space):
             return False
         _build(space)
@@ -44,7 +43,7 @@ def name(space: EmbeddingSpace) -> str:
 
 
 def _build(space: EmbeddingSpace) -> None:
-    with connections["owner"].cursor() as cursor:
+    with connections[OWNER].cursor() as cursor:
         # What an interrupted build left is kept up by every load and serves no search.
         cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name(space)}")
         cursor.execute(
@@ -56,7 +55,7 @@ def _build(space: EmbeddingSpace) -> None:
 
 
 def _is_valid(space: EmbeddingSpace) -> bool:
-    with connections["owner"].cursor() as cursor:
+    with connections[OWNER].cursor() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name(space)])
         row = cursor.fetchone()
     return bool(row and row[0])
@@ -72,7 +71,7 @@ def _is_large(space: EmbeddingSpace) -> bool:
 @contextmanager
 def _building() -> Iterator[bool]:
     """The right to build, for one worker at a time, with the time and memory that building takes."""
-    with connections["owner"].cursor() as cursor:
+    with connections[OWNER].cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
         mine = bool(cursor.fetchone()[0])
         try:

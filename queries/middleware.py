@@ -18,8 +18,7 @@ from apikeys.admission import Admission, Lookup
 from apikeys.middleware import limit_headers
 from queries import cache, plain, replies
 from queries.answers import Ask
-from ragsite.lib.addresses import client_address
-from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.errors import Unauthenticated
 
 PATH = "/api/query"
 MAX_BODY = 32 * 1024  # a question of 4,000 characters, however they are written, fits in
@@ -115,23 +114,18 @@ def _is_for_us(request: HttpRequest) -> bool:
 
 
 def _key(request: HttpRequest) -> str | None:
-    """The one key, where there is one and it could be one."""
-    header, bearer = request.META.get("HTTP_X_API_KEY"), request.META.get("HTTP_AUTHORIZATION")
-    if header is None and bearer is not None and bearer.startswith("Bearer "):
-        header, bearer = bearer.removeprefix("Bearer "), None
-    return header if header is not None and bearer is None and keys.has_shape(header) else None
+    """The key that is presented, where it could be one."""
+    try:
+        raw = authentication.presented_key(request)
+    except Unauthenticated:
+        return None  # the long way refuses it
+    return raw if raw is not None and keys.has_shape(raw) else None
 
 
 def _lookup(request: HttpRequest, asked: _Asked) -> Lookup:
-    return Lookup(
-        address=client_address(request),
-        digest=asked.digest,
-        question=asked.ask.question,
-        request_id=str(request_id(request)),
-        endpoint=PATH,
-        method="POST",
-        milliseconds=elapsed_ms(request),
-        asks=True,
+    question = asked.ask.question
+    return authentication.lookup_for(
+        request, endpoint=PATH, digest=asked.digest, question=question, asks=True
     )
 
 

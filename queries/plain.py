@@ -27,11 +27,8 @@ def ask(body: bytes) -> Ask | None:
             route=data.get("route", "auto"),
             database=_stripped(data, "database"),
         )
-    except (
-        ValueError,
-        KeyError,
-        RecursionError,
-    ):  # no UTF-8, no JSON, a field unknown, no question, too deep
+    # No UTF-8, no JSON, a field unknown, no question, too deep.
+    except (ValueError, KeyError, RecursionError):
         return None
 
 

@@ -12,9 +12,8 @@ from ragsite.lib.llm import Completion
 from ragsite.lib.money import dollars
 
 Messages = Sequence[Mapping[str, str]]
-Price = tuple[
-    float, float
-]  # US dollars per million tokens, which is millionths of a dollar a token: prompt, answer
+# US dollars per million tokens, which is millionths of a dollar a token: prompt, answer.
+Price = tuple[float, float]
 
 _DATE = re.compile(r"[-@]\d[\d-]*$")
 # Around each message a template puts its role and a few marks: 3 or 4 tokens at OpenAI, up to 10 elsewhere.

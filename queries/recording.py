@@ -19,8 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from apikeys import usage
-from apikeys.admission import STREAM
-from apikeys.usage import Entry
+from apikeys.usage import STREAM, Entry
 from queries import history
 from ragsite.lib import row_security
 from ragsite.lib.identifiers import made_at

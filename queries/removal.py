@@ -19,7 +19,7 @@ from redis import Redis
 
 from accounts import standing
 from accounts.models import Tenant, User
-from apikeys.admission import STREAM
+from apikeys import usage
 from apikeys.models import APIKey
 from documents import files, indexing
 from documents.models import Collection
@@ -111,23 +111,14 @@ def _take_all_the_time() -> None:
 
 def _sweep(client: Redis, tenant_id: UUID, names: frozenset[str]) -> None:
     """Deletes records on their way, and every name with one of `names` in it: cached answers, copies, marks, buckets."""
-    for entry_id in list(_on_their_way(client, tenant_id)):
-        client.xack(STREAM, recording.GROUP, entry_id)
-        client.xdel(STREAM, entry_id)
+    for entry_id in _on_their_way(client, tenant_id):
+        client.xack(usage.STREAM, recording.GROUP, entry_id)
+        client.xdel(usage.STREAM, entry_id)
     for name in client.scan_iter(count=_PAGE):
         if names.intersection(_IDENTIFIER.findall(name.decode(errors="replace"))):
             client.unlink(name)
 
 
-def _on_their_way(client: Redis, tenant_id: UUID) -> Iterator[bytes]:
-    after = "-"
-    while page := _page(client, after):
-        for entry_id, fields in page:
-            if fields.get(b"tenant") == str(tenant_id).encode():
-                yield entry_id
-        after = f"({page[-1][0].decode()}"
-
-
-def _page(client: Redis, after: str) -> list[Any]:
-    entries: Any = client.xrange(STREAM, min=after, count=_PAGE)
-    return list(entries)
+def _on_their_way(client: Redis, tenant_id: UUID) -> list[bytes]:
+    tenant = str(tenant_id).encode()
+    return [entry_id for entry_id, fields in usage.on_stream(client) if fields.get(b"tenant") == tenant]

@@ -129,9 +129,8 @@ class Events:
             status, last = 200, _event("done", _fresh(self._request, made))
         except AppError as error:
             status, last = _failed(self._request, error)
-        except (
-            Exception
-        ):  # the boundary of a stream: its status is out, so that a 500 has to be said in an event
+        # The boundary of a stream: its status is out, so that a 500 has to be said in an event.
+        except Exception:
             logger.exception("a stream broke off")
             status, last = _broken(self._request)
         self._record(status)

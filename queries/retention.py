@@ -68,7 +68,11 @@ def _prune(now: datetime, *, dry_run: bool) -> Pruned:
             )
         _prune_months(gone, before=oldest, dry_run=dry_run)
     late = dict.fromkeys(recorded - bounds.keys(), now)
-    for rows in (*_records(bounds, month=months.begin(now)), *_records(late, month=now), *_expired(now)):
+    for rows in (
+        *_records(bounds, keep_from=months.begin(now)),
+        *_records(late, keep_from=now),
+        *_expired(now),
+    ):
         _prune_rows(gone, rows, dry_run=dry_run)
     for month, count in gone.months.items():
         gone.rows[month[:-_MONTH]] -= count or 0  # told once
@@ -106,13 +110,13 @@ def _prune_months(gone: Pruned, *, before: datetime, dry_run: bool) -> None:
                 gone.months[month] = None
 
 
-def _records(bounds: Mapping[UUID, datetime], *, month: datetime) -> Iterator[QuerySet[Any]]:
+def _records(bounds: Mapping[UUID, datetime], *, keep_from: datetime) -> Iterator[QuerySet[Any]]:
     """Rows by their ids, which tell the time; feedback goes by the query that it is on.
 
-    Records of use from `month` on stay, however short they are kept otherwise: a monthly budget is counted from them.
+    Records of use from `keep_from` on stay, however short they are kept otherwise: a monthly budget is counted from them.
     """
     for tenant_id, moment in bounds.items():
-        yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, month)))
+        yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, keep_from)))
         yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=floor(moment))
         yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
 

@@ -43,7 +43,7 @@ DATABASES = {
     "default": postgres.database(
         DATABASE_URL, statement_timeout_ms=DATABASE_STATEMENT_TIMEOUT_MS, pool_size=DATABASE_POOL_SIZE
     ),
-    "owner": postgres.database(
+    postgres.OWNER: postgres.database(
         DATABASE_OWNER_URL or DATABASE_URL, statement_timeout_ms=DATABASE_STATEMENT_TIMEOUT_MS
     ),
 }

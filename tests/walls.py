@@ -44,15 +44,15 @@ def take_row_level_security_out(monkeypatch: pytest.MonkeyPatch) -> None:
     To the application that is the same as tables without their policies, and takes neither the tables' owner nor a
     commit. The tenant goes on being announced: `documents_best_chunks` filters by it, and is no policy.
     """
-    announced = row_security.announcement
+    announced = row_security.scope_statement
     nobodys, everybodys = "'ragsite.across', ''", "'ragsite.across', 'on'"
 
-    def announcement() -> str:
+    def scope_statement() -> str:
         told = announced().replace(nobodys, everybodys)
         assert everybodys in told, "row_security announces in other words now"
         return told
 
-    monkeypatch.setattr(row_security, "announcement", announcement)
+    monkeypatch.setattr(row_security, "scope_statement", scope_statement)
     monkeypatch.setattr(row_security, "is_set", lambda: True)
 
 

@@ -5,9 +5,9 @@ from decimal import ROUND_HALF_UP, Decimal
 _MICRO = Decimal(1_000_000)
 
 
-def micro(dollars: Decimal) -> int:
+def micro(amount: Decimal) -> int:
     """Millionths, rounded as Postgres rounds a `numeric` of six decimals."""
-    return int((dollars * _MICRO).to_integral_value(ROUND_HALF_UP))
+    return int((amount * _MICRO).to_integral_value(ROUND_HALF_UP))
 
 
 def dollars(micros: int) -> Decimal:

@@ -15,7 +15,7 @@ def name(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m}"
 
 
-def of(name: str) -> datetime:
+def of(text: str) -> datetime:
     """The first instant of a month by its name; raises ValueError for what is none."""
-    year, month = name.split("-")
+    year, month = text.split("-")
     return datetime(int(year), int(month), 1, tzinfo=UTC)

@@ -16,8 +16,8 @@ from psycopg import errors, sql
 
 from ragsite.lib import months, row_security
 from ragsite.lib.identifiers import floor
+from ragsite.lib.postgres import OWNER
 
-OWNER = "owner"
 MONTHS_AHEAD = 3
 # Whoever wants a table for itself is queued before everybody who comes later: it must give up soon, and try again.
 LOCK_TIMEOUT_MS = 100
@@ -74,21 +74,21 @@ def older_than(table: str, moment: datetime) -> list[str]:
     return [month[0] for month in found if month and _end(int(month[1]), int(month[2])) <= moment]
 
 
-def count(month: str) -> int:
+def count(part: str) -> int:
     """How many rows a partition holds."""
     with connections[OWNER].cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(month)))
+        cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(part)))
         return int(cursor.fetchone()[0])
 
 
-def drop(table: str, month: str) -> None:
+def drop(table: str, part: str) -> None:
     """Drops a month of a table; raises Busy. One that is gone already is no error.
 
     Detached first, in a transaction of its own: that takes the whole table for a moment, and removing the files of a
     large one takes longer. (CONCURRENTLY would not take it, but cannot where there is a default partition.)
     """
-    _as_owner(lambda cursor: _detach(cursor, table, month))
-    _as_owner(lambda cursor: cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(month))))
+    _as_owner(lambda cursor: _detach(cursor, table, part))
+    _as_owner(lambda cursor: cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(part))))
 
 
 def _as_owner(run: Callable[[Any], Result], *, using: str = OWNER) -> Result:
@@ -110,15 +110,15 @@ def _end(year: int, month: int) -> datetime:
     return months.begin(datetime(year, month, 1, tzinfo=UTC), ahead=1)
 
 
-def _detach(cursor: Any, table: str, month: str) -> None:
+def _detach(cursor: Any, table: str, part: str) -> None:
     cursor.execute(
         "SELECT FROM pg_inherits WHERE inhrelid = to_regclass(%s) AND inhparent = to_regclass(%s)",
-        [month, table],
+        [part, table],
     )
     if cursor.fetchone() is not None:
-        names = {"table": sql.Identifier(table), "month": sql.Identifier(month)}
+        names = {"table": sql.Identifier(table), "part": sql.Identifier(part)}
         try:
-            cursor.execute(sql.SQL("ALTER TABLE {table} DETACH PARTITION {month}").format(**names))
+            cursor.execute(sql.SQL("ALTER TABLE {table} DETACH PARTITION {part}").format(**names))
         except IntegrityError as error:
             raise Busy("Rows elsewhere still point at it.") from error
 

@@ -30,7 +30,9 @@ class Script:
         self.text = text
         self._digest = sha1(text.encode()).hexdigest()  # noqa: S324  as Redis names it; nothing is kept secret by it
 
-    def __call__(self, client: Redis, *, keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
+    def __call__(
+        self, client: Redis, *, keys: Sequence[str], arguments: Sequence[str | bytes | float]
+    ) -> Any:
         """What the script returns, as it stands in the reply; raises RedisError."""
         try:
             return _send(client, "EVALSHA", self._digest, len(keys), *keys, *arguments)
@@ -38,15 +40,14 @@ class Script:
             return client.eval(self.text, len(keys), *keys, *arguments)
 
 
-def _send(client: Redis, *command: str | float) -> Any:
+def _send(client: Redis, *command: str | bytes | float) -> Any:
     """One command and its reply. redis-py's own way (callbacks, retries, events) takes twice the processor time."""
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
         connection.send_command(*command)  # type: ignore[no-untyped-call]
-        return (
-            connection.read_response()
-        )  # a connection that failed is closed by then, and opened when next used
+        # A connection that failed is closed by then, and opened when next used.
+        return connection.read_response()
     finally:
         pool.release(connection)
 

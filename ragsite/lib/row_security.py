@@ -8,39 +8,49 @@ anything for sees no rows and writes none. The first wall is the application's o
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import sql
 
-_NOBODY, _EVERYBODY = "", "on"
 
-# The tenant's id, or the empty string; and whether all tenants' rows may be touched. A thread begins with nobody's.
-_scope: ContextVar[tuple[str, str]] = ContextVar("ragsite.row_security", default=(_NOBODY, ""))
+class _Scope(NamedTuple):
+    """Whose rows may be touched, as Postgres's variables say it: a tenant's id or "", and "on" for all tenants' or ""."""
+
+    tenant: str = ""
+    across: str = ""
+
+
+_NOBODY, _EVERYBODY = _Scope(), _Scope(across="on")
+
+_scope: ContextVar[_Scope] = ContextVar(
+    "ragsite.row_security", default=_NOBODY
+)  # a thread begins with nobody's
 
 
 @contextmanager
 def within(tenant_id: UUID) -> Iterator[None]:
     """What runs in the block touches this tenant's rows alone."""
-    with _scoped((str(tenant_id), "")):
+    with _scoped(_Scope(str(tenant_id))):
         yield
 
 
 @contextmanager
 def across() -> Iterator[None]:
     """What runs in the block crosses tenants: an operator's page or command, a worker that looks for work."""
-    with _scoped((_NOBODY, _EVERYBODY)):
+    with _scoped(_EVERYBODY):
         yield
 
 
 @contextmanager
 def nobody() -> Iterator[None]:
     """What runs in the block sees no tenant's rows until it says whose; whatever it says ends with the block."""
-    with _scoped((_NOBODY, "")):
+    with _scoped(_NOBODY):
         yield
 
 
 @contextmanager
-def _scoped(scope: tuple[str, str]) -> Iterator[None]:
+def _scoped(scope: _Scope) -> Iterator[None]:
     token = _scope.set(scope)
     try:
         yield
@@ -50,22 +60,22 @@ def _scoped(scope: tuple[str, str]) -> Iterator[None]:
 
 def enter(tenant_id: UUID) -> None:
     """From here on within this tenant: for a request, whose middleware ends it; see `nobody`."""
-    _scope.set((str(tenant_id), ""))
+    _scope.set(_Scope(str(tenant_id)))
 
 
 def enter_across() -> None:
     """As `enter`, for an operator's page."""
-    _scope.set((_NOBODY, _EVERYBODY))
+    _scope.set(_EVERYBODY)
 
 
 def is_set() -> bool:
-    return _scope.get() != (_NOBODY, "")
+    return _scope.get() != _NOBODY
 
 
-def announcement() -> str:
+def scope_statement() -> str:
     """The statement that tells Postgres, for this transaction only. A UUID's text and a constant: nothing to escape."""
-    tenant, everybody = _scope.get()
-    return f"SELECT set_config('ragsite.tenant', '{tenant}', true), set_config('ragsite.across', '{everybody}', true)"
+    scope = _scope.get()
+    return f"SELECT set_config('ragsite.tenant', '{scope.tenant}', true), set_config('ragsite.across', '{scope.across}', true)"
 
 
 # What migrations do to a table ---------------------------------------------------------------------------------

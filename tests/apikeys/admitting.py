@@ -3,7 +3,7 @@
 from apikeys import admission, keys
 from apikeys.admission import Admission, Lookup
 
-HERE = Lookup()
+HERE = Lookup(address="127.0.0.1")
 
 
 def admit(raw: str, lookup: Lookup = HERE) -> Admission:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,6 @@ from django.utils import timezone
 
 from accounts import standing
 from apikeys import admission, usage
-from apikeys.admission import Lookup
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from apikeys.purses import CallersPurse
@@ -18,10 +18,11 @@ from apikeys.usage import Entry, Spent
 from ragsite.lib import months, redis_client
 from ragsite.lib.identifiers import uuid7
 from ragsite.lib.money import dollars
+from tests.apikeys.admitting import HERE
 from tests.makers import Party
 from tests.outages import redis_waited_for
 
-ASKS = Lookup(asks=True)
+ASKS = replace(HERE, asks=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import standing
-from apikeys import admission, keys
+from apikeys import admission, copies, keys
 from apikeys.admission import Lookup
 from ragsite.lib import redis_client
 from tests.apikeys.admitting import HERE, admit, refused
@@ -76,7 +76,7 @@ def test_known_and_unknown_keys_cost_postgres_one_look(
     ours: Party, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     unknown = keys.generate()
-    admission.forget(ours.key.key_hash)
+    copies.forget(ours.key.key_hash)
     for raw in (ours.raw, unknown):
         with django_assert_num_queries(1):
             admission.admit(keys.digest(raw), HERE)
@@ -91,7 +91,7 @@ def test_copy_in_redis_holds_no_secret(ours: Party) -> None:
         assert ours.raw not in name.decode()
         if client.type(name) == b"string":
             assert ours.raw.encode() not in (client.dump(name) or b"")
-    assert client.ttl(f"key:{ours.key.key_hash}") <= admission.RECORD_SECONDS
+    assert client.ttl(f"key:{ours.key.key_hash}") <= copies.COPY_SECONDS
 
 
 def test_key_that_was_tried_before_it_was_made(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_key_that_was_tried_before_it_was_made(ours: Party, monkeypatch: pytest.
     assert refused(raw)
     monkeypatch.setattr(keys, "generate", lambda: raw)
     make_key(ours.tenant)
-    admission.forget(keys.digest(raw))  # what the commit does
+    copies.forget(keys.digest(raw))  # what the commit does
     assert admit(raw).admitted
 
 
@@ -128,7 +128,7 @@ def test_request_that_read_the_old_key_does_not_put_it_back(
     ours: Party, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The request reads Postgres, then the change is committed, then the request keeps what it read."""
-    read = admission._record
+    read = copies.of
     changes = iter([True])
 
     def slowly(key_hash: str) -> Any:
@@ -146,10 +146,10 @@ def test_request_that_read_the_old_key_does_not_put_it_back(
             type(ours.key).objects.for_tenant(ours.tenant).filter(pk=ours.key.pk).update(
                 burst=1, rate_limit=1
             )
-            admission.forget(ours.key.key_hash)
+            copies.forget(ours.key.key_hash)
 
-    admission.forget(ours.key.key_hash)
-    monkeypatch.setattr(admission, "_record", slowly)
+    copies.forget(ours.key.key_hash)
+    monkeypatch.setattr(copies, "of", slowly)
     first = admission.admit(ours.key.key_hash, HERE)
     if change == "slow down":
         assert first is not None
@@ -165,7 +165,7 @@ def test_crash_after_the_commit_of_a_revocation(ours: Party, monkeypatch: pytest
     """Refused before the commit: the process that dies before it can say so again has said it once."""
     admit(ours.raw)
     told: list[str] = []
-    refuse = admission.refuse
+    refuse = copies.refuse
 
     def once(key_hash: str) -> None:
         if told:
@@ -173,7 +173,7 @@ def test_crash_after_the_commit_of_a_revocation(ours: Party, monkeypatch: pytest
         told.append(key_hash)
         refuse(key_hash)
 
-    monkeypatch.setattr(admission, "refuse", once)
+    monkeypatch.setattr(copies, "refuse", once)
     with pytest.raises(SystemExit):
         keys.revoke(ours.key)
     assert refused(ours.raw)

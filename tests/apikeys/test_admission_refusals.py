@@ -1,15 +1,16 @@
 """Networks, scopes and limits: who is refused gets nothing and spends nothing."""
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from apikeys import admission
+from apikeys import usage
 from apikeys.admission import Lookup
 from ragsite.lib import redis_client
-from tests.apikeys.admitting import admit
+from tests.apikeys.admitting import HERE, admit
 from tests.makers import Party, make_key
 from tests.outages import redis_refused
 from tests.problems import problem
@@ -56,11 +57,13 @@ def test_cached_answer_is_found_and_recorded_in_the_same_trip(ours: Party) -> No
     request = str(ours.tenant.pk)
     found = admit(
         ours.raw,
-        Lookup(digest=digest, question="Why?", request_id=request, endpoint="/api/query", method="POST"),
+        replace(
+            HERE, digest=digest, question="Why?", request_id=request, endpoint="/api/query", method="POST"
+        ),
     )
     assert found.corpus_version == 3
     assert found.stored is not None
-    entries: Any = redis_client.client().xrange(admission.STREAM)
+    entries: Any = redis_client.client().xrange(usage.STREAM)
     ((_, fields),) = entries
     assert fields[b"id"] == request.encode()
     assert fields[b"answer"] == str(ours.key.pk).encode()
@@ -82,7 +85,7 @@ def test_who_is_refused_finds_nothing_and_leaves_no_record(ours: Party, why: str
     if why == "change under way":
         redis_client.client().hset(f"corpus:{ours.tenant.pk}", "pending", 4)
     assert admit(raw, Lookup(digest=digest, address="203.0.113.1")).stored is None
-    assert redis_client.client().xlen(admission.STREAM) == 0
+    assert redis_client.client().xlen(usage.STREAM) == 0
 
 
 # Over HTTP ------------------------------------------------------------------------------------------------------

@@ -53,13 +53,13 @@ def test_a_new_month_begins_anew_by_the_clock_of_redis(ours: Party, monkeypatch:
     limit(ours, "1")
     this, then = months.begin(timezone.now()), months.begin(timezone.now(), ahead=1)
     usage.write([used(ours, "1", id=UUID(int=floor(this).int | 1))])
-    assert admit(ours.raw, ASKS).spent == "tenant"
+    assert admit(ours.raw, ASKS).exhausted == "tenant"
     now = "redis.call('TIME')"
     for seconds, spent in ((then.timestamp() - 1, "tenant"), (then.timestamp(), "")):
         monkeypatch.setattr(
             admission, "_ADMIT", Script(admission._ADMIT.text.replace(now, f"{{'{int(seconds)}', '999'}}"))
         )
-        assert admit(ours.raw, ASKS).spent == spent
+        assert admit(ours.raw, ASKS).exhausted == spent
         now = f"{{'{int(seconds)}', '999'}}"
 
 
@@ -73,7 +73,7 @@ def test_a_cost_counts_in_the_month_of_its_request(ours: Party) -> None:
     purse.take(Spent(cost_usd=Decimal(1)))
     usage.record(before)
     assert counter(ours.tenant.pk) == 0
-    assert admit(ours.raw, ASKS).spent == ""
+    assert admit(ours.raw, ASKS).exhausted == ""
 
 
 # Counters are made of records ---------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_a_cost_counts_in_the_month_of_its_request(ours: Party) -> None:
 def test_a_lost_counter_is_made_anew_of_rows_and_of_records_on_their_way(
     ours: Party, theirs: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budgets, "_PAGE", 2)
+    monkeypatch.setattr(usage, "_PAGE", 2)
     key, raw = make_key(ours.tenant, monthly_budget_usd=Decimal(1))
     last = UUID(int=floor(months.begin(timezone.now()) - timedelta(milliseconds=1)).int | 1)
     usage.write(
@@ -135,13 +135,13 @@ def test_without_redis_the_records_in_postgres_decide(ours: Party) -> None:
     limit(ours, "1")
     with redis_refused():
         answer(ours, key=key, most="0.4", cost="0.4")
-        assert admit(raw, ASKS).spent == ""
+        assert admit(raw, ASKS).exhausted == ""
         with pytest.raises(BudgetSpent, match="does not cover"):
             answer(ours, key=key, most="0.2", cost="0.2")
         answer(ours, key=key, most="0.1", cost="0.1")
-        assert (admit(raw, ASKS).spent, admit(ours.raw, ASKS).spent) == ("key", "")
+        assert (admit(raw, ASKS).exhausted, admit(ours.raw, ASKS).exhausted) == ("key", "")
         answer(ours, most="0.5", cost="0.5")
-        assert (admit(ours.raw, ASKS).spent, admit(ours.raw).spent) == ("tenant", "")
+        assert (admit(ours.raw, ASKS).exhausted, admit(ours.raw).exhausted) == ("tenant", "")
 
 
 def test_what_is_spent_while_redis_is_away_counts_when_it_is_back(ours: Party, tmp_path: Path) -> None:

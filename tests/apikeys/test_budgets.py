@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts import standing
-from apikeys import admission, budgets, keys, usage
+from apikeys import budgets, copies, keys, usage
 from apikeys.budgets import Account, Budget
 from apikeys.callers import Caller
 from apikeys.migrations import __name__ as migrations
@@ -41,25 +41,25 @@ def alone() -> Iterator[None]:
 
 def test_admission_refuses_once_a_budget_is_spent(ours: Party) -> None:
     key, raw = make_key(ours.tenant, monthly_budget_usd=Decimal("0.01"), burst=5, rate_limit=1)
-    assert admit(raw, ASKS).spent == ""
+    assert admit(raw, ASKS).exhausted == ""
     answer(ours, key=key, most="0.01", cost="0.009999")
-    assert admit(raw, ASKS).spent == ""
+    assert admit(raw, ASKS).exhausted == ""
     answer(ours, key=key, most="0.000001", cost="0.000001")
     refused = admit(raw, ASKS)
-    assert (refused.admitted, refused.spent, int(refused.tokens_left)) == (
+    assert (refused.admitted, refused.exhausted, int(refused.tokens_left)) == (
         True,
         "key",
         2,
     )  # it took its token
-    assert admit(raw).spent == ""  # what asks for nothing goes on
-    assert admit(ours.raw, ASKS).spent == ""
+    assert admit(raw).exhausted == ""  # what asks for nothing goes on
+    assert admit(ours.raw, ASKS).exhausted == ""
 
 
 def test_budget_of_nothing_lets_nothing_through(ours: Party) -> None:
     _, raw = make_key(ours.tenant, monthly_budget_usd=Decimal(0))
-    assert admit(raw, ASKS).spent == "key"
+    assert admit(raw, ASKS).exhausted == "key"
     limit(ours, "0")
-    assert admit(ours.raw, ASKS).spent == "tenant"
+    assert admit(ours.raw, ASKS).exhausted == "tenant"
     with pytest.raises(BudgetSpent):
         budgets.check(Caller(tenant_id=ours.tenant.pk, user_id=ours.user.pk))
 
@@ -119,7 +119,7 @@ def test_fifty_at_the_edge_overspend_by_nothing(ours: Party) -> None:
     for number in range(20):
         account = Account(uuid7())
         limit = Decimal("0.10")
-        budgets.count(redis_client.client(), account, months.name(timezone.now()))
+        budgets.recount(redis_client.client(), account, months.name(timezone.now()))
         barrier = threading.Barrier(50)
 
         def ask(
@@ -196,14 +196,14 @@ def test_rotation_neither_doubles_a_budget_nor_begins_it_anew(ours: Party) -> No
     with pytest.raises(BudgetSpent):
         answer(ours, key=third, most="0.5", cost="0.3")
     answer(ours, key=first, most="0.4", cost="0.4")
-    assert {admit(one, ASKS).spent for one in (raw, second_raw, third_raw)} == {"key"}
+    assert {admit(one, ASKS).exhausted for one in (raw, second_raw, third_raw)} == {"key"}
     client = recording.client()
     recording.prepare(client)
     while recording.drain(client, block_ms=None):
         pass
     client.close()
     redis_client.client().flushdb()
-    assert {admit(one, ASKS).spent for one in (raw, second_raw, third_raw)} == {"key"}
+    assert {admit(one, ASKS).exhausted for one in (raw, second_raw, third_raw)} == {"key"}
     shown = ours.business_client.get(f"/api/keys/{second.pk}").json()["budget"]
     assert (shown["monthly_usd"], shown["spent_usd"], shown["remaining_usd"]) == (1.0, 1.0, 0.0)
 
@@ -227,15 +227,15 @@ def test_lines_of_keys_that_were_rotated_before_are_found(ours: Party) -> None:
 def test_changed_budgets_hold_at_once(ours: Party) -> None:
     key, raw = make_key(ours.tenant)
     answer(ours, key=key, most="0.5", cost="0.5")
-    assert admit(raw, ASKS).spent == ""
+    assert admit(raw, ASKS).exhausted == ""
     key.monthly_budget_usd = Decimal("0.5")
     key.save()
-    admission.forget(key.key_hash)
-    assert admit(raw, ASKS).spent == "key"
+    copies.forget(key.key_hash)
+    assert admit(raw, ASKS).exhausted == "key"
     key.monthly_budget_usd = Decimal("0.6")
     key.save()
-    admission.forget(key.key_hash)
-    assert admit(raw, ASKS).spent == ""
+    copies.forget(key.key_hash)
+    assert admit(raw, ASKS).exhausted == ""
     for budget, spent in (
         (Decimal("0.5"), "tenant"),
         (Decimal("0.51"), ""),
@@ -245,7 +245,7 @@ def test_changed_budgets_hold_at_once(ours: Party) -> None:
         ours.tenant.monthly_budget_usd = budget
         ours.tenant.save()
         standing.changed(ours.tenant)
-        assert admit(raw, ASKS).spent == spent
+        assert admit(raw, ASKS).exhausted == spent
 
 
 def test_amounts_are_whole_millionths() -> None:

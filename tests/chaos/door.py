@@ -61,7 +61,7 @@ def _without_redis() -> Iterator[list[bool]]:
 
 
 def _admitted(digest: str) -> Admission:
-    found = admission.admit(digest, Lookup())
+    found = admission.admit(digest, Lookup(address="127.0.0.1"))
     connection.close()  # a thread outside a request would keep what it took from the pool
     assert found is not None
     return found

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
-from apikeys import admission, idempotency, keys
+from apikeys import copies, idempotency, keys
 from documents.models import Document
 from queries import retention
 from tests.makers import Party, make_key, make_user, signed_in, with_key
@@ -110,7 +110,7 @@ def test_what_a_key_may_read_no_more_is_not_replayed(ours: Party, kettle: Docume
     key, raw = make_key(ours.tenant, collection_ids=[kettle.collection_id])
     assert ask(with_key(raw)).json()["sources"]
     key.keycollection_set.all().delete()
-    admission.forget(key.key_hash)
+    copies.forget(key.key_hash)
     narrowed = ask(with_key(raw))
     assert (is_replay(narrowed), narrowed.json()["sources"]) == (False, [])
 

@@ -10,9 +10,9 @@ from django.db import OperationalError
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from apikeys import admission, keys
-from apikeys.admission import STREAM
+from apikeys import copies, keys
 from apikeys.models import Usage
+from apikeys.usage import STREAM
 from documents.models import Document
 from queries import recording
 from queries.api import QueryView
@@ -274,7 +274,7 @@ def test_a_key_that_nobody_can_look_up_is_a_503(
         asked.append(key_hash)
         raise OperationalError("couldn't get a connection after 5.00 sec")
 
-    monkeypatch.setattr(admission, "_record", gone)
+    monkeypatch.setattr(copies, "of", gone)
     answers = [send(client, {"x-api-key": raw_keys["good"]}) for client in ways]
     assert answers[0] == answers[1]
     assert (answers[0]["status"], answers[0]["body"]["code"]) == (503, "database")

@@ -16,8 +16,8 @@ from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
 from apikeys import tally, usage
-from apikeys.admission import STREAM
 from apikeys.models import APIKey, Usage
+from apikeys.usage import STREAM
 from queries import recording
 from queries.management.commands.record import Command
 from queries.models import Query

@@ -7,15 +7,16 @@ from typing import Any
 import psycopg
 import structlog
 from django.core.management.base import BaseCommand
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 from redis import RedisError
 
 from queries import recording
+from ragsite.lib import postgres
 
 PAUSE_SECONDS = 0.5  # with what else it waits for, it still ends within a second of being told
 
 # Redis or Postgres is restarting. What was taken and not acknowledged is taken again afterwards.
-LOST = (RedisError, OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+LOST = (RedisError, *postgres.DOWN, psycopg.OperationalError, psycopg.InterfaceError)
 
 logger = structlog.get_logger(__name__)
 

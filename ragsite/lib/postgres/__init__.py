@@ -3,8 +3,15 @@
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+
+OWNER = "owner"
+"""The alias of the role that owns the tables; `default` serves, and owns none."""
+
+DOWN = (OperationalError, InterfaceError)
+"""What Django raises when Postgres cannot be had."""
 
 _NAMES = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
 

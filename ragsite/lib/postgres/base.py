@@ -22,10 +22,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.execute_wrappers.append(_announced)
+        self.execute_wrappers.append(_scoped)
 
 
-def _announced(
+def _scoped(
     execute: Callable[..., Any],
     statement: Any,
     parameters: Any,
@@ -44,6 +44,6 @@ def _announced(
         raise NotImplementedError(
             "executemany cannot say whose rows it touches; use one statement over arrays"
         )
-    result = execute(f"{row_security.announcement()}; {statement}", parameters, many, context)
+    result = execute(f"{row_security.scope_statement()}; {statement}", parameters, many, context)
     cursor.nextset()
     return result
