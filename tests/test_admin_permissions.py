@@ -23,7 +23,7 @@ from tests.strangers import session, with_header
 MODELS = """
 accounts.tenant       200  200     200     403      302
 accounts.user         200  200     200     200      302
-apikeys.apikey        200  403     200     403      302
+apikeys.apikey        200  200     200     403      302
 auditlog.logentry     200  403     200     403      200
 apikeys.usage         200  403     200     403      200
 documents.chunk       200  403     200     403      200
@@ -155,7 +155,7 @@ def posted(client: Client, path: str, rows: dict[str, str]) -> Any:
 
 def test_staff_without_permissions_are_offered_no_action(people: dict[str, Client], ours: Party) -> None:
     key, _ = make_key(ours.tenant)
-    for action in ("revoke", "remove", "reprocess", "delete_selected"):
+    for action in ("revoke", "rotate", "remove", "reprocess", "delete_selected"):
         answer = people["staff"].post(
             "/admin/apikeys/apikey/", {"action": action, "_selected_action": str(key.pk), "post": "yes"}
         )

@@ -12,7 +12,7 @@ from tests.chaos.outages import Plan
 from tests.chaos.redis_server import KILLED, SLOW, STOPPED, Server, Way
 from tests.site import Site
 
-BRIEF = Plan(seconds=1.2, rate=40.0, back_seconds=2.5, allowed_ms=10_000.0)
+BRIEF = Plan(seconds=1.2, rate=40.0, back_seconds=6.0, allowed_ms=10_000.0)
 
 
 @pytest.fixture(scope="module")
