@@ -15,8 +15,8 @@ from accounts import corpus, standing
 from accounts.forms import CountsAttempts
 from accounts.models import Tenant, User
 from ragsite.lib import months
+from ragsite.lib.admins import AuditedAdmin
 from ragsite.lib.identifiers import floor
-from ragsite.lib.readonly import AuditedAdmin
 
 admin.site.unregister(Group)  # roles, not groups, decide who may do what
 

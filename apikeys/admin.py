@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from apikeys import budgets, copies, keys, tally
 from apikeys.forms import NewKeyForm
 from apikeys.models import APIKey, Usage
+from ragsite.lib.admins import AuditedAdmin, ReadOnlyAdmin
 from ragsite.lib.errors import Conflict
-from ragsite.lib.readonly import AuditedAdmin, ReadOnlyAdmin
 
 OVERLAP = timedelta(days=1)  # in which clients are given the keys that take the place of theirs
 

@@ -12,8 +12,8 @@ from unfold.admin import ModelAdmin
 from accounts import corpus
 from documents import indexing, states, tasks
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
+from ragsite.lib.admins import ReadOnlyAdmin
 from ragsite.lib.errors import Conflict
-from ragsite.lib.readonly import ReadOnlyAdmin
 
 
 @admin.register(Collection)

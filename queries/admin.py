@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from queries.models import Feedback, Query
-from ragsite.lib.readonly import ReadOnlyAdmin
+from ragsite.lib.admins import ReadOnlyAdmin
 
 
 @admin.register(Query)

@@ -1,7 +1,7 @@
 """The history of questions and answers."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -81,24 +81,38 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 
 # A cached answer's row is a copy of the row of the query that it was made for, found by `answer`. Where that one is
 # gone, what was asked, by whom and when is still true. One array a column: one statement, however many rows.
-_HIT = {"id": "uuid", "tenant": "uuid", "key": "uuid", "user": "uuid", "question": "text", "answer": "uuid", "ms": "float8",
-        "created": "timestamptz"}  # fmt: skip
-_COPY = f"""
+_COPY = """
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
     prompt_tokens, completion_tokens, cost_usd, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
 SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
     coalesce(made.sources, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''),
-    0, 0, 0, '{{}}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
-FROM unnest({", ".join(f"%s::{kind}[]" for kind in _HIT.values())})
-    AS hit ({", ".join(f'"{name}"' for name in _HIT)})
+    0, 0, 0, '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
+FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::timestamptz[])
+    AS hit (id, tenant, key, "user", question, answer, ms, created)
 LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant
 ON CONFLICT (id) DO NOTHING
-"""  # noqa: S608  constants
+"""
 
 
-def save_hits(hits: Sequence[Mapping[str, Any]]) -> None:
-    """Rows for questions that were answered from the cache; see `queries.recording` for the fields."""
+class Hit(NamedTuple):
+    """A question that was answered from the cache, with the answer of the query whose id is `answer`."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: UUID | None
+    user_id: UUID | None
+    question: str
+    answer: UUID
+    milliseconds: float
+
+    def row(self) -> tuple[Any, ...]:
+        """The values of the statement's columns. When it was is told by the id."""
+        return (*self, made_at(self.id))
+
+
+def save_hits(hits: Sequence[Hit]) -> None:
+    """Rows for questions that were answered from the cache."""
     if not hits:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_COPY, [[hit[name] for hit in hits] for name in _HIT])
+        cursor.execute(_COPY, [list(column) for column in zip(*(hit.row() for hit in hits), strict=True)])

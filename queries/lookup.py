@@ -14,7 +14,7 @@ from apikeys.usage import Spent
 from queries import cache, history
 from queries.answers import Answer, Ask
 from queries.cache import Kept
-from ragsite.lib.identifiers import made_at
+from queries.history import Hit
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 
@@ -55,18 +55,16 @@ class Place:
             usage.mark_recorded(request)
         return kept
 
-    def _hit(self, request: Request, caller: Caller, answer: UUID) -> dict[str, object]:
-        identifier = request_id(request)
-        return {
-            "id": identifier,
-            "tenant": caller.tenant_id,
-            "key": caller.key_id,
-            "user": caller.person_id,
-            "question": self.question,
-            "answer": answer,
-            "ms": elapsed_ms(request),
-            "created": made_at(identifier),
-        }
+    def _hit(self, request: Request, caller: Caller, answer: UUID) -> Hit:
+        return Hit(
+            id=request_id(request),
+            tenant_id=caller.tenant_id,
+            key_id=caller.key_id,
+            user_id=caller.person_id,
+            question=self.question,
+            answer=answer,
+            milliseconds=elapsed_ms(request),
+        )
 
 
 NOWHERE = Place()

@@ -21,8 +21,8 @@ from redis.retry import Retry
 from apikeys import usage
 from apikeys.usage import STREAM, Entry
 from queries import history
+from queries.history import Hit
 from ragsite.lib import row_security
-from ragsite.lib.identifiers import made_at
 
 GROUP = "recorders"
 BATCH = 1_000
@@ -92,7 +92,7 @@ def _acknowledge(redis: Redis, ids: list[bytes]) -> None:
         pipeline.execute()
 
 
-Record = tuple[Entry, dict[str, Any] | None]
+Record = tuple[Entry, Hit | None]
 """A record of use, and for an answer from the cache its row of history."""
 
 
@@ -108,18 +108,16 @@ def _read(fields: Mapping[bytes, bytes] | None) -> Record | None:
         return None
 
 
-def _hit(record: Mapping[str, str]) -> dict[str, Any]:
-    identifier = UUID(record["id"])
-    return {
-        "id": identifier,
-        "tenant": UUID(record["tenant"]),
-        "key": UUID(record["key"]) if record.get("key") else None,
-        "user": UUID(record["user"]) if record.get("user") else None,
-        "question": record["question"].replace("\0", "\ufffd"),
-        "answer": UUID(record["answer"]),
-        "ms": float(record["ms"]),
-        "created": made_at(identifier),
-    }
+def _hit(record: Mapping[str, str]) -> Hit:
+    return Hit(
+        id=UUID(record["id"]),
+        tenant_id=UUID(record["tenant"]),
+        key_id=UUID(record["key"]) if record.get("key") else None,
+        user_id=UUID(record["user"]) if record.get("user") else None,
+        question=record["question"].replace("\0", "\ufffd"),
+        answer=UUID(record["answer"]),
+        milliseconds=float(record["ms"]),
+    )
 
 
 def _write(records: Sequence[Record]) -> None:

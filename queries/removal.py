@@ -9,24 +9,26 @@ from typing import Any
 from uuid import UUID
 
 from auditlog.models import LogEntry
-from django.apps import apps
 from django.contrib.admin.models import LogEntry as AdminLogEntry
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
-from django.db.models import DO_NOTHING, ForeignKey, QuerySet
+from django.db.models import QuerySet
 from redis import Redis
 
 from accounts import standing
 from accounts.models import Tenant, User
 from apikeys import usage
-from apikeys.models import APIKey
+from apikeys.models import APIKey, Tally, Usage
 from documents import files, indexing
 from documents.models import Collection
 from queries import recording
+from queries.models import Query
 from ragsite.lib import audit, batches, redis_client, row_security
 from ragsite.lib.errors import Conflict
 
+# Rows that the database does not tie to their tenant, and no cascade takes along.
+LOOSE: tuple[Any, ...] = (Tally, Usage, Query)
 _PAGE = 1_000
 # What names in Redis are made of: ids, and the digests of keys.
 _IDENTIFIER = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -70,15 +72,8 @@ def _names(tenant: Tenant) -> frozenset[str]:
 
 
 def _loose(tenant_id: UUID) -> Iterator[QuerySet[Any]]:
-    """Rows that the database does not tie to their tenant, and no cascade takes along."""
-    for model in apps.get_models():
-        for field in model._meta.concrete_fields:  # noqa: SLF001  Django's documented name
-            if isinstance(field, ForeignKey) and field.related_model is Tenant and _is_loose(field):
-                yield model._base_manager.filter(**{field.attname: tenant_id})  # noqa: SLF001  Django's documented name
-
-
-def _is_loose(field: Any) -> bool:
-    return bool(field.remote_field.on_delete is DO_NOTHING)
+    for model in LOOSE:
+        yield model.objects.for_tenant(tenant_id)
 
 
 def _traces(tenant_id: UUID, names: frozenset[str]) -> Iterator[QuerySet[Any]]:

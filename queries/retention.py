@@ -25,6 +25,7 @@ from ragsite.lib.identifiers import floor
 
 PARTITIONED: Mapping[str, Any] = {"apikeys_usage": Usage, "queries_query": Query}
 _MONTH = len("_2030_01")
+_LONGEST_DAYS = 36_500  # a century: what begins before the year 1 is no date to Python
 
 logger = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ def _prune(now: datetime, *, dry_run: bool) -> Pruned:
 def _bounds(now: datetime) -> dict[UUID, datetime]:
     """For each tenant, the moment before which nothing of it is kept."""
     days = Tenant.objects.values_list("pk", "retention_days")
-    return {tenant_id: now - timedelta(days=min(kept, 36_500)) for tenant_id, kept in days}
+    return {tenant_id: now - timedelta(days=min(kept, _LONGEST_DAYS)) for tenant_id, kept in days}
 
 
 def _tenants_with_records() -> set[UUID]:

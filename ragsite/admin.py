@@ -6,7 +6,7 @@ from auditlog.models import LogEntry
 from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 
-from ragsite.lib.readonly import ReadOnlyAdmin
+from ragsite.lib.admins import ReadOnlyAdmin
 
 _SHOWN = 5  # names of fields in the list
 

@@ -34,9 +34,8 @@ def _round(pool: ThreadPoolExecutor, plan: Plan, turn: int) -> Round:
         return answers
 
     time.sleep(max(0.0, begin - 1 - time.time()))
-    key_id = _admitted(
-        digest
-    ).caller.key_id  # now the key is known; its bucket is full again when the round begins
+    # Now the key is known; its bucket is full again when the round begins.
+    key_id = _admitted(digest).caller.key_id
     time.sleep(max(0.0, begin - time.time()))
     with _without_redis() as locally:
         answers = [answer for each in pool.map(one, range(plan.threads)) for answer in each]

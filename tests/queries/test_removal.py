@@ -13,6 +13,7 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db.models import DO_NOTHING
 from django.test import Client
 
 from accounts.models import Tenant
@@ -202,3 +203,13 @@ def test_interrupted_removal_is_run_again(ours: Party, monkeypatch: pytest.Monke
     assert not Chunk.objects.for_tenant(ours.tenant).exists()
     removal.remove(ours.tenant)
     assert not Tenant.objects.exists()
+
+
+def test_every_row_that_no_cascade_takes_along_is_known() -> None:
+    loose = {
+        model
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if field.related_model is Tenant and getattr(field.remote_field, "on_delete", None) is DO_NOTHING
+    }
+    assert loose == set(removal.LOOSE)
