@@ -12,8 +12,14 @@ def copy(table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]
 
     Must run in a transaction. By way of a temporary table: Postgres refuses a COPY into one with row-level security.
     """
-    staged = f"staged_{table}"
-    names = ", ".join(columns)
+    staged, names = stage(table, columns, rows), ", ".join(columns)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged}")  # noqa: S608  names from code
+
+
+def stage(name: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> str:
+    """Puts rows into a temporary table, as `copy` does on its way, and returns what it is called."""
+    staged = f"staged_{name}"
     connection.ensure_connection()
     # Before the cursor is made: it takes the types that are known then.
     register_vector(connection.connection)
@@ -24,11 +30,11 @@ def copy(table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {staged} ({_definitions(columns)}) ON COMMIT DELETE ROWS"
         )
         cursor.execute(f"DELETE FROM {staged}")  # noqa: S608  names from code
-        with cursor.copy(f"COPY {staged} ({names}) FROM STDIN (FORMAT BINARY)") as copying:
+        with cursor.copy(f"COPY {staged} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)") as copying:
             copying.set_types(list(columns.values()))
             for row in rows:
                 copying.write_row(row)
-        cursor.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {staged}")  # noqa: S608  names from code
+    return staged
 
 
 def _definitions(columns: Mapping[str, str]) -> str:

@@ -225,13 +225,11 @@ def _reweigh_batch(tenant_id: UUID, average: float, *, after: UUID | None) -> UU
     )
     batch = list((chunks if after is None else chunks.filter(pk__gt=after))[:_BATCH])
     rows = ((chunk.pk, _weights(term_ids(tenant_id, context(chunk)), average)) for chunk in batch)
+    staged = copying.stage("weights", {"id": "uuid", "weights": "sparsevec"}, rows)
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TEMPORARY TABLE reweighed (id uuid, weights sparsevec) ON COMMIT DROP")
-        copying.copy("reweighed", {"id": "uuid", "weights": "sparsevec"}, rows)
         cursor.execute(
-            "UPDATE documents_chunk SET weights = reweighed.weights FROM reweighed WHERE documents_chunk.id = reweighed.id"
+            f"UPDATE documents_chunk SET weights = made.weights FROM {staged} AS made WHERE documents_chunk.id = made.id"  # noqa: S608  a name from code
         )
-        cursor.execute("DROP TABLE reweighed")
     if len(batch) == _BATCH:
         return batch[-1].pk
     statistics.average_length = average
