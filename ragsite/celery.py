@@ -30,9 +30,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-def _queue(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str]:
-    """Each task's decorator names its `lane`. (Celery's own name for it, `queue`, is to go with its next version.)"""
-    return {"queue": task.lane}
+def _queue(name: str, *_: Any, **__: Any) -> dict[str, str]:
+    """Each task's decorator names its `lane`. (Celery's own word for it, `queue`, is to go with its next version.)"""
+    return {"queue": app.tasks[name].lane}
 
 
 app.conf.task_routes = (_queue,)
