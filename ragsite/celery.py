@@ -32,6 +32,26 @@ class _Messages(AMQP):
 app = Celery("ragsite", amqp=_Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        # Longer than any chore, which a second delivery would start beside itself. What a killed worker had taken is
+        # not waited for: the sweeper hints again.
+        "visibility_timeout": 3600,
+        # Above the second that a worker waits for a message; an upload waits no longer than this.
+        "socket_timeout": 2,
+        "socket_connect_timeout": 1,
+        # A publish that fails fails quickly: the rows are the truth and the sweeper publishes again.
+        "max_retries": 1,
+    },
+    task_default_queue="default",
+    task_ignore_result=True,
+    task_publish_retry=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_hijack_root_logger=False,
+    worker_max_memory_per_child=settings.WORKER_MEMORY_BYTES // 1024,
+    worker_prefetch_multiplier=1,  # what waits at a busy worker waits for it alone
+)
 
 
 def _queue(name: str, *_: Any, **__: Any) -> dict[str, str]:
