@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
 
 from documents.models import ChunkVector, EmbeddingSpace
 from ragsite.lib import row_security
@@ -36,6 +36,18 @@ def tend(space: EmbeddingSpace) -> bool:
             return False
         _build(space)
     return True
+
+
+def rows(space: EmbeddingSpace) -> int:
+    """About how many vectors the space's index holds; 0 where it has none that serves."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT greatest(reltuples, 1) FROM pg_class JOIN pg_index ON indexrelid = oid"
+            " WHERE oid = to_regclass(%s) AND indisvalid",
+            [name(space)],
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 def name(space: EmbeddingSpace) -> str:
