@@ -6,7 +6,7 @@ so that they never cost results.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Final
 from uuid import UUID
@@ -70,7 +70,7 @@ def candidates(
     near, rows = run(scope, space, vector, terms, legs=legs)
     if legs.vectors_by_index and near < min(DEPTH, size):
         # The index gave up before it had enough: the filter leaves little near the question.
-        rows = run(scope, space, vector, terms, legs=Legs(False, legs.terms_by_index))[1]
+        rows = run(scope, space, vector, terms, legs=replace(legs, vectors_by_index=False))[1]
     return rows
 
 

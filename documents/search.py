@@ -16,6 +16,7 @@ from ragsite.lib.embedding_cache import embed_cached
 
 __all__ = ["Found", "Hit", "Scope", "candidates", "hybrid"]
 
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A chunk that was found. Pages count from 1; `start` and `end` are characters of the document's text."""

@@ -16,7 +16,7 @@ from Stemmer import Stemmer
 
 from accounts.models import Tenant
 from apikeys.purses import Purse
-from documents import indexing, ingest, intake, lexical, reweighing, search
+from documents import indexing, ingest, intake, lexical, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
 from queries import generation, metrics
