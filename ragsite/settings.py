@@ -267,6 +267,7 @@ INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 15, minimum=2
 SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
+INDEX_BUILD_MEMORY_MB = environment.integer("INDEX_BUILD_MEMORY_MB", 256, minimum=16)
 
 # Work in the background --------------------------------------------------------------------------------------
 
