@@ -36,7 +36,7 @@ from documents.models import (
 )
 from ragsite.lib.identifiers import uuid7
 
-_CHUNK_COLUMNS = {
+CHUNK_COLUMNS = {
     "id": "uuid",
     "tenant_id": "uuid",
     "document_id": "uuid",
@@ -52,7 +52,7 @@ _CHUNK_COLUMNS = {
     "weights": "sparsevec",
 }
 _TEXT_COLUMNS = {"document_id": "uuid", "tenant_id": "uuid", "text": "text"}
-_VECTOR_COLUMNS = {"chunk_id": "uuid", "space_id": "uuid", "tenant_id": "uuid", "vector": "halfvec"}
+VECTOR_COLUMNS = {"chunk_id": "uuid", "space_id": "uuid", "tenant_id": "uuid", "vector": "halfvec"}
 
 _ADD_TERMS = """
 INSERT INTO documents_term (tenant_id, term, chunks)
@@ -168,12 +168,12 @@ def _copy(batch: Sequence[Prepared], *, average: float) -> None:
         ("documents_documenttext", _TEXT_COLUMNS, (_text_row(prepared) for prepared in batch)),
         (
             "documents_chunk",
-            _CHUNK_COLUMNS,
+            CHUNK_COLUMNS,
             (row for prepared, ids in numbered for row in _chunk_rows(prepared, ids, average)),
         ),
         (
             "documents_chunkvector",
-            _VECTOR_COLUMNS,
+            VECTOR_COLUMNS,
             (row for prepared, ids in numbered for row in _vector_rows(prepared, ids)),
         ),
     )

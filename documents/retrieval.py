@@ -19,7 +19,7 @@ from documents import lexical, vector_index
 from documents.models import Document, EmbeddingSpace
 
 DEPTH: Final = 100  # candidates of each leg
-EF_SEARCH: Final = 200
+INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 200; SET LOCAL hnsw.iterative_scan = relaxed_order"
 # Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
 # it scores every chunk that has a word of the question, which is then as quick.
 LEXICAL_SCAN: Final = 2_000
@@ -171,9 +171,7 @@ def run(
     }
     with transaction.atomic(), connection.cursor() as cursor:
         if legs.vectors_by_index:
-            cursor.execute(
-                f"SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = relaxed_order"
-            )
+            cursor.execute(INDEX_SETTINGS)
         cursor.execute(_statement(scope, space, legs), parameters)
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -183,23 +181,25 @@ def run(
 
 def _statement(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """Only fixed words are put into its text; whatever a caller sent is a parameter."""
-    conditions = _conditions(scope)
-    joined = f"{_OF_CHUNK}{conditions}" if conditions else ""
-    if legs.vectors_by_index:
-        within = _IN_SCOPE.format(scope=joined) if joined else ""
-        dense = _DENSE_INDEX.format(scope=within, dimensions=int(space.dimensions))
-    else:
-        dense = _DENSE_SCAN.format(scope=f"{_OF_VECTOR}{joined}" if joined else "")
-    return _STATEMENT.format(
-        dense=dense, lexical=_LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=joined)
-    )
+    lexical_leg = _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(scope))
+    return _STATEMENT.format(dense=dense_leg(scope, space, legs), lexical=lexical_leg)
+
+
+def dense_leg(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
+    """SQL of the nearest chunks' ids; takes `tenant`, `space`, `vector`, `depth`, and the scope's filters."""
+    joined = _joined(scope)
+    if not legs.vectors_by_index:
+        return _DENSE_SCAN.format(scope=f"{_OF_VECTOR}{joined}" if joined else "")
+    within = _IN_SCOPE.format(scope=joined) if joined else ""
+    return _DENSE_INDEX.format(scope=within, dimensions=int(space.dimensions))
 
 
 def _listed(ids: tuple[UUID, ...] | None) -> list[UUID] | None:
     return None if ids is None else list(ids)
 
 
-def _conditions(scope: Scope) -> str:
+def _joined(scope: Scope) -> str:
+    """What binds a chunk to the scope's filters; empty where there are none."""
     parts = []
     if scope.collection_ids is not None:
         parts.append(" AND document.collection_id = ANY(%(collections)s::uuid[])")
@@ -207,7 +207,7 @@ def _conditions(scope: Scope) -> str:
         parts.append(" AND document.id = ANY(%(documents)s::uuid[])")
     if scope.metadata:
         parts.append(" AND document.metadata @> %(metadata)s::jsonb")
-    return "".join(parts)
+    return "".join([_OF_CHUNK, *parts]) if parts else ""
 
 
 def _sparse(terms: Sequence[Term]) -> str:

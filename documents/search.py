@@ -59,7 +59,7 @@ def candidates(scope: Scope, question: str) -> Found:
     vector = embed_cached(model, [question], space=space.pk)[0]
     embedded = perf_counter()
     with row_security.within(scope.tenant_id):
-        terms = _terms(scope.tenant_id, question)
+        terms = terms_of(scope.tenant_id, question)
         rows = retrieval.candidates(scope, space, HalfVector(vector), terms)
     ranked = fusion.rank(
         [Candidate(row["chunk_id"], row["cosine"], row["bm25"]) for row in rows],
@@ -76,7 +76,7 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
 
-def _terms(tenant_id: UUID, question: str) -> list[Term]:
+def terms_of(tenant_id: UUID, question: str) -> list[Term]:
     """The question's distinct terms that the corpus knows, rarest first."""
     statistics = CorpusStatistics.objects.for_tenant(tenant_id).first()
     if statistics is None:

@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from tests.bench.cases import CASES
 from tests.bench.measure import Comparison
@@ -43,7 +45,11 @@ def _report(comparisons: list[Comparison], *, as_json: bool) -> str:
     rows = [comparison.summary() for comparison in comparisons]
     if as_json:
         return json.dumps({"processors": os.cpu_count(), "comparisons": rows}, indent=2) + "\n"
-    return "".join(_LINE.format(**row) + "\n" for row in [_TITLES, *rows])
+    return "".join(f"{_LINE.format(**row)}  {_noted(row)}\n" for row in [_TITLES, *rows])
+
+
+def _noted(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in dict(row.get("notes", {})).items())
 
 
 if __name__ == "__main__":

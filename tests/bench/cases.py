@@ -1,8 +1,10 @@
 """What is measured against what."""
 
 import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +100,23 @@ def embedding() -> list[Comparison]:
         ]
 
 
+def stored(name: str) -> Callable[[], list[Comparison]]:
+    """A case of `stored`, over a site's own servers."""
+
+    def run() -> list[Comparison]:
+        with _site() as up:
+            command = [sys.executable, "-m", "tests.bench.stored", name]
+            told = subprocess.run(command, env=up.environment, stdout=subprocess.PIPE, check=True).stdout
+        return [_read(row) for row in json.loads(told)]
+
+    return run
+
+
+def _read(row: Mapping[str, Any]) -> Comparison:
+    subject, baseline = ([Sample(**sample) for sample in row[side]] for side in ("subject", "baseline"))
+    return Comparison(row["name"], subject, baseline, row["notes"])
+
+
 CASES = {
     "cached-query": cached_query,
     "plain": plain,
@@ -105,6 +124,9 @@ CASES = {
     "row-security": row_security,
     "durability": durability,
     "embedding": embedding,
+    "copy": stored("copy"),
+    "index": stored("index"),
+    "filtered": stored("filtered"),
 }
 
 

@@ -1,7 +1,7 @@
 """Two things measured in turn, in one run: on a shared machine only their ratio means anything."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -28,6 +28,7 @@ class Comparison:
     name: str
     subject: Sequence[Sample]
     baseline: Sequence[Sample]
+    notes: Mapping[str, float] = field(default_factory=dict)  # what else was seen, by name
 
     def ratios(self) -> list[float]:
         return [
@@ -52,6 +53,7 @@ class Comparison:
             "highest": round(max(ratios), 3),
             "cpu_ratio": round(self.cpu_ratio(), 3),
             "pairs": len(ratios),
+            "notes": dict(self.notes),
         }
         return whole | _side("subject", self.subject) | _side("baseline", self.baseline)
 
@@ -73,10 +75,15 @@ def _side(side: str, samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def compare(
-    name: str, *, subject: Callable[[], Sample], baseline: Callable[[], Sample], pairs: int = PAIRS
+    name: str,
+    *,
+    subject: Callable[[], Sample],
+    baseline: Callable[[], Sample],
+    pairs: int = PAIRS,
+    notes: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Both once to warm up, then in turn."""
     subject()
     baseline()
     taken = [(subject(), baseline()) for _ in range(pairs)]
-    return Comparison(name, [pair[0] for pair in taken], [pair[1] for pair in taken])
+    return Comparison(name, [pair[0] for pair in taken], [pair[1] for pair in taken], notes or {})

@@ -125,7 +125,7 @@ def test_scores_by_sql_are_bm25(tenant: Tenant, theirs: object) -> None:
     reweighing.reweigh(tenant.pk)
     question = "kettle warranty seven only3 unheard"
     expected = bm25(tenant, question)
-    terms = search._terms(tenant.pk, question)
+    terms = search.terms_of(tenant.pk, question)
     vector = HalfVector(vectors[0])
     _, rows = retrieval.run(
         Scope(tenant.pk),

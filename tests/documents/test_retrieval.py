@@ -91,7 +91,7 @@ def test_a_large_corpus_is_searched_by_its_index_and_a_small_one_is_not(
 
 def test_words_of_a_large_corpus_can_be_found_by_their_index(ours: Party, large: EmbeddingSpace) -> None:
     """As the function runs that looks for them: with the eyes of the tables' owner."""
-    (term,) = search._terms(ours.tenant.pk, "row3")
+    (term,) = search.terms_of(ours.tenant.pk, "row3")
     with row_security.within(ours.tenant.pk), connections["owner"].cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")  # it is a small corpus, after all
         cursor.execute("EXPLAIN SELECT id FROM documents_chunk WHERE terms && %s::int[]", [[term.id]])
@@ -148,7 +148,7 @@ def test_an_index_that_gives_up_early_is_followed_by_an_exact_search(
 def test_the_rarest_terms_are_looked_at_within_the_budget(
     ours: Party, large: EmbeddingSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = search._terms(ours.tenant.pk, "tea word3 row7 unheard")
+    terms = search.terms_of(ours.tenant.pk, "tea word3 row7 unheard")
     assert [term.word for term in terms] == ["row7", "word3", "tea"]
     assert [term.chunks for term in terms] == sorted(term.chunks for term in terms)
     assert [term.word for term in retrieval.rarest(terms)] == ["row7", "word3", "tea"]
