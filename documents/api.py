@@ -132,6 +132,7 @@ def _store(caller: Caller, upload: dict[str, Any]) -> tuple[Document, bool]:
         collection=_collection(caller, tenant, upload["collection"]),
         metadata=upload.get("metadata"),
         uploaded_by=caller.user(),
+        replace=upload["replace"],
     )
 
 

@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
-from documents import chunking, indexing, parsing, spaces, states
+from documents import chunking, indexing, parsing, spaces, states, versions
 from documents.indexing import Passage
 from documents.models import Document, EmbeddingSpace
 from documents.structure import Limits, ParsedDocument
@@ -105,12 +105,16 @@ def _prepare(
 
 def _embed(document: Document, passages: list[Passage], space: EmbeddingSpace) -> NDArray[np.float32]:
     model = spaces.model(space)
-    made = [np.empty((0, space.dimensions), dtype=np.float32)]
-    for start in range(0, len(passages), BATCH):
-        states.advance(document, Stage.EMBEDDING, done=start, total=len(passages))
-        texts = [passage.context for passage in passages[start : start + BATCH]]
-        made.append(embed_cached(model, texts, space=space.pk))
-    return np.concatenate(made)
+    texts = [passage.context for passage in passages]
+    vectors = versions.known_vectors(document, texts, space=space)
+    unknown = [text for text in dict.fromkeys(texts) if text not in vectors]
+    for start in range(0, len(unknown), BATCH):
+        states.advance(
+            document, Stage.EMBEDDING, done=len(passages) - len(unknown) + start, total=len(passages)
+        )
+        batch = unknown[start : start + BATCH]
+        vectors |= dict(zip(batch, embed_cached(model, batch, space=space.pk), strict=True))
+    return np.array([vectors[text] for text in texts], dtype=np.float32).reshape(-1, space.dimensions)
 
 
 def _store(
@@ -123,7 +127,8 @@ def _store(
 ) -> None:
     states.advance(document, Stage.STORING, done=len(passages), total=len(passages))
     with transaction.atomic():
-        # First, so that the document's row is locked, and nothing is stored for an attempt that lost its claim.
+        versions.lock([document])
+        # Before anything is stored, so that nothing is for an attempt that lost its claim.
         states.make_ready(
             document,
             pages=len(parsed.page_starts) or None,
@@ -131,6 +136,7 @@ def _store(
             title=_title(document, parsed),
         )
         indexing.replace(document, text=parsed.text, passages=passages, vectors=vectors, space=space)
+        versions.settle([document])
     indexing.settle(document.tenant_id)
 
 

@@ -79,6 +79,11 @@ class Document(TenantOwned):
     hinted_at = models.DateTimeField(db_default=Now(), editable=False)  # when the broker was last told of it
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ready_at = models.DateTimeField(null=True, editable=False)
+    replaces_before = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Once ready, it takes the place of what came under its name before this moment.",
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -104,10 +109,16 @@ class Document(TenantOwned):
                 fields=["hinted_at"],
                 condition=Q(status__in=["queued", "processing"]),
             ),
+            models.Index(name="document_versions", fields=["collection", "filename"]),  # of one name
         ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it was uploaded to take the place of the earlier documents of its name."""
+        return self.replaces_before is not None
 
 
 class DocumentText(TenantOwned):
