@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from tempfile import NamedTemporaryFile
+from pathlib import PurePosixPath
 from threading import Event, Thread
 
 import numpy as np
 import structlog
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
-from documents import chunking, indexing, parsing, spaces, states, versions
+from documents import chunking, files, indexing, parsing, spaces, states, versions
 from documents.indexing import Passage
 from documents.models import Document, EmbeddingSpace
 from documents.structure import Limits, ParsedDocument
@@ -31,10 +29,6 @@ logger = structlog.get_logger(__name__)
 Stage = Document.Stage
 
 
-class FileLost(Exception):
-    """The storage has no such file: somebody removed it there, or a backup came back without it."""
-
-
 def process(document: Document) -> None:
     """Ends in ready or failed, or gives the document back when a model could not be reached.
 
@@ -48,9 +42,9 @@ def process(document: Document) -> None:
             _store(document, parsed=parsed, passages=passages, vectors=vectors, space=space)
     except parsing.ParseFailed as failure:
         _fail(document, code=failure.code, detail=failure.text)
-    except FileLost:
+    except files.FileLost:
         _fail(document, code="file_lost", detail="The stored file is gone. Upload it again.")
-    except AppError as error:  # an embedding model that failed, timed out or is not there
+    except AppError as error:  # an embedding model, or the storage, that failed, timed out or is not there
         logger.warning("ingestion gave a document back", document=str(document.pk), code=error.error_code)
         states.release(document, code=error.error_code, detail=error.detail)
 
@@ -71,24 +65,8 @@ def limits() -> Limits:
 
 
 def _parse(document: Document) -> ParsedDocument:
-    with _local_copy(document) as path:
+    with files.local_copy(document.file.name or "") as path:
         return parsing.parse(path, document.media_type, limits=limits())
-
-
-@contextmanager
-def _local_copy(document: Document) -> Iterator[Path]:
-    """A path to the file: its own where the storage is a folder, a temporary copy where it is not."""
-    name = document.file.name or ""
-    if not default_storage.exists(name):
-        raise FileLost
-    try:
-        yield Path(default_storage.path(name))
-    except NotImplementedError:
-        with NamedTemporaryFile() as copy, default_storage.open(name) as stored:
-            for piece in stored.chunks():
-                copy.write(piece)
-            copy.flush()
-            yield Path(copy.name)
 
 
 def _prepare(
