@@ -9,10 +9,11 @@ from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import Tenant, User
-from documents import files, sniffing, states, versions
+from documents import files, indexing, sniffing, states, versions
 from documents.models import Collection, Document
 from ragsite.lib.errors import Conflict, Invalid, NotFound, TooLarge, UnsupportedType
 
@@ -145,9 +146,20 @@ def _row(
         )
         if created and replace:
             document.refresh_from_db(fields=["replaces_before"])
-        if created or not replace or versions.take_over(document, defaults["filename"]):
+        if created or not replace or _takes_over(document, defaults["filename"]):
             return document, created
         # It was an older version, which a newer one has just replaced: these bytes are a new document now.
+
+
+@transaction.atomic
+def _takes_over(document: Document, name: str) -> bool:
+    """Makes a document the latest of its name; False where it was removed meanwhile."""
+    if not versions.take_over(document, name):
+        return False
+    document.refresh_from_db(fields=["filename", "replaces_before", "status"])
+    for version in versions.overtaken([document]):
+        indexing.remove(version)
+    return True
 
 
 def _as_uuid(name: str) -> UUID | None:

@@ -42,12 +42,18 @@ class DocumentOut(serializers.ModelSerializer[Document]):
     replaces = serializers.BooleanField(
         help_text="Whether it takes the place of earlier documents of its name."
     )
+    timings_ms = serializers.DictField(
+        source="timings",
+        child=serializers.FloatField(),
+        read_only=True,
+        help_text="Milliseconds by stage, and until the last attempt began (`waiting`).",
+    )
 
     class Meta:
         model = Document
         fields = ["id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status",
-                  "stage", "progress", "pages", "chunks", "replaces", "error_code", "error_detail", "created_at",
-                  "ready_at"]  # fmt: skip
+                  "stage", "progress", "queue", "attempts", "timings_ms", "pages", "chunks", "replaces", "error_code",
+                  "error_detail", "created_at", "ready_at"]  # fmt: skip
 
     def get_progress(self, document: Document) -> dict[str, int]:
         return {"done": document.progress_done, "total": document.progress_total}

@@ -8,15 +8,15 @@ removed with the rest, and does not come back.
 """
 
 from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 import numpy as np
-from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 from numpy.typing import NDArray
 
 from accounts.tenancy import TenantQuerySet
-from documents import indexing
+from documents import chunking
 from documents.models import ChunkVector, Document, EmbeddingSpace
 
 _CAME = Coalesce("replaces_before", "created_at")
@@ -24,21 +24,14 @@ _ROWS_AT_ONCE = 1_000
 
 
 def take_over(document: Document, name: str) -> bool:
-    """What `replace=true` means for bytes that are there already: their document is now the latest of this name.
+    """What `replace=true` means for bytes that are there already: their document is the latest of this name now.
 
-    Changes nothing where it is the only one. False when the document was removed meanwhile.
+    False where it was removed meanwhile. To be called in a transaction; what it overtakes is to be removed in it.
     """
-    with transaction.atomic():
-        if not _others(document, name).exists():
-            return True
-        _lock(_others(document, name) | _rows([document]))
-        moved = _rows([document]).update(filename=name, replaces_before=Now())
-        if not moved:
-            return False
-        document.refresh_from_db(fields=["filename", "replaces_before", "status"])
-        if document.status == Document.Status.READY:
-            settle([document])
-    return True
+    if not _others(document, name).exists():
+        return True
+    _lock(_others(document, name) | _rows([document]))
+    return bool(_rows([document]).update(filename=name, replaces_before=Now()))
 
 
 def lock(documents: Sequence[Document]) -> None:
@@ -52,20 +45,22 @@ def lock(documents: Sequence[Document]) -> None:
     _lock(rows)
 
 
-def settle(documents: Iterable[Document]) -> None:
-    """Lets documents that were just made ready take their places; last in that transaction, the statistics locked.
+def overtaken(documents: Sequence[Document]) -> list[Document]:
+    """What is to be removed now that these documents may be ready: those before them, if they are and replace any.
 
-    A document that a later version has overtaken is removed itself: it came in unseen while the other was stored.
+    Or they themselves, where a later version was ready first: they came in unseen while that one was stored. To be
+    called in the transaction that made them ready, with the statistics locked.
     """
-    for document in _rows(list(documents)).annotate(came=_CAME).order_by("came", "pk"):
+    gone: dict[UUID, Document] = {}
+    for document in _rows(documents).filter(status=Document.Status.READY).annotate(came=_CAME):
         others = _others(document, document.filename).annotate(came=_CAME)
         if others.filter(_has_been_ready(), replaces_before__gt=document.came).exists():
-            indexing.remove(document)
-        elif document.replaces_before is not None:
+            gone[document.pk] = document
+        elif document.replaces:
             # One that somebody else has locked by now is being removed, or will find itself overtaken.
             earlier = others.filter(came__lt=document.came).select_for_update(skip_locked=True)
-            for version in earlier:
-                indexing.remove(version)
+            gone |= {version.pk: version for version in earlier}
+    return list(gone.values())
 
 
 def known_vectors(
@@ -75,6 +70,8 @@ def known_vectors(
 
     By the text, each (dimensions,), to the half precision in which they are stored and will be stored again.
     """
+    if document.ready_at is None and not document.replaces:
+        return {}  # there is nothing of it yet
     wanted = frozenset(contexts)
     known: dict[str, NDArray[np.float32]] = {}
     vectors = (
@@ -84,7 +81,8 @@ def known_vectors(
         .defer("chunk__terms", "chunk__weights")
     )
     for row in vectors.iterator(_ROWS_AT_ONCE):
-        text = indexing.context(row.chunk)
+        chunk = row.chunk
+        text = chunking.in_context(chunk.text, title=chunk.document.title, heading=chunk.heading)
         if text in wanted:
             known[text] = np.array(row.vector, dtype=np.float32)
     return known

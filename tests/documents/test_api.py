@@ -9,11 +9,13 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from documents import intake, tasks
+from documents.ingest import process_now
 from documents.models import Chunk, Document
 from tests.makers import Party, ingest, make_document, make_key, with_key
 
 FIELDS = {"id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status", "stage", "progress",
-          "pages", "chunks", "replaces", "error_code", "error_detail", "created_at", "ready_at"}  # fmt: skip
+          "queue", "attempts", "timings_ms", "pages", "chunks", "replaces", "error_code", "error_detail", "created_at",
+          "ready_at"}  # fmt: skip
 URL = "/api/documents"
 
 
@@ -26,7 +28,7 @@ def media(settings: Settings, tmp_path: Path) -> None:
 def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids that the broker was told of."""
     told: list[str] = []
-    monkeypatch.setattr(tasks.process, "delay_on_commit", told.append)
+    monkeypatch.setattr(tasks, "hint", lambda document: told.append(str(document.pk)))
     return told
 
 
@@ -77,7 +79,7 @@ def test_an_upload_that_asks_to_replaces_the_documents_of_its_name(ours: Party) 
     new = upload(ours.client, replace="true")
     assert (new.status_code, new.json()["replaces"]) == (202, True)
     assert ours.client.get(f"{URL}/{old.pk}").json()["replaces"] is False
-    tasks.process(new.json()["id"])
+    process_now(new.json()["id"])
     assert ours.client.get(f"{URL}/{old.pk}").status_code == 404
     assert ours.client.get(new["Location"]).json()["status"] == "ready"
     assert upload(ours.client, replace="true").status_code == 200

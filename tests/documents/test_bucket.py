@@ -19,7 +19,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import bucket, files, indexing, intake, tasks
+from documents import bucket, files, indexing, intake
+from documents.ingest import process_now
 from documents.models import Document
 from tests.makers import Party, ingest, make_document
 from tests.site import free_port, wait_for
@@ -166,7 +167,7 @@ def test_a_bucket_that_is_slow_within_its_time_is_only_slow(
         settings.STORAGES = storage(endpoint)
         response = upload(ours)
         assert response.status_code == 202
-        tasks.process(response.json()["id"])
+        process_now(response.json()["id"])
     assert Document.objects.get().status == "ready"
 
 
@@ -175,10 +176,10 @@ def test_a_document_waits_for_a_bucket_that_is_away_and_is_processed_when_it_is_
 ) -> None:
     document = make_document(tenant, "The kettle is blue.")
     settings.STORAGES = storage(f"http://127.0.0.1:{free_port()}")
-    tasks.process(str(document.pk))
+    process_now(document.pk)
     assert (fresh(document).status, fresh(document).error_code) == ("queued", "storage_failed")
     settings.STORAGES = storage(server)
-    tasks.process(str(document.pk))
+    process_now(document.pk)
     assert (fresh(document).status, fresh(document).error_code) == ("ready", "")
 
 
@@ -189,11 +190,11 @@ def test_a_bucket_that_is_not_there_has_lost_no_file_and_one_without_the_file_ha
     missing = storage(server)
     missing["default"]["OPTIONS"]["bucket_name"] = "another"
     settings.STORAGES = missing
-    tasks.process(str(document.pk))
+    process_now(document.pk)
     assert (fresh(document).status, fresh(document).error_code) == ("queued", "storage_failed")
     settings.STORAGES = storage(server)
     objects.delete()
-    tasks.process(str(document.pk))
+    process_now(document.pk)
     assert (fresh(document).status, fresh(document).error_code) == ("failed", "file_lost")
 
 

@@ -9,7 +9,8 @@ from django.core.files.storage import default_storage
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, search, states, tasks
+from documents import indexing, ingest, parsing, search, states
+from documents.ingest import process_now
 from documents.models import Chunk, ChunkVector, Document, DocumentText
 from documents.search import Scope
 from documents.structure import Failure
@@ -50,7 +51,7 @@ def upload(tenant: Tenant, text: str, *, replace: bool = True) -> Document:
 
 
 def run(document: Document) -> None:
-    tasks.process(str(document.pk))
+    process_now(document.pk)
 
 
 def there(tenant: Tenant) -> list[Document]:

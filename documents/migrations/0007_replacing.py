@@ -1,8 +1,11 @@
 from django.db import migrations, models
 
+from ragsite.lib.concurrently import AddIndex
+
 
 class Migration(migrations.Migration):
-    dependencies = [("documents", "0004_best_chunks")]
+    atomic = False
+    dependencies = [("documents", "0006_claimable")]
 
     operations = [
         migrations.AddField(
@@ -14,9 +17,5 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
-        # One row a document: made in a moment, in which uploads wait.
-        migrations.AddIndex(
-            model_name="document",
-            index=models.Index(fields=["collection", "filename"], name="document_versions"),
-        ),
+        AddIndex("document", models.Index(fields=["collection", "filename"], name="document_versions")),
     ]
