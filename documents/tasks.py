@@ -4,18 +4,22 @@ The messages name no document: each is a hint that there is something to claim, 
 So one that is lost costs nothing as long as another comes, and one that comes twice finds nothing to do.
 """
 
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
 import structlog
 from celery import shared_task
 from celery.contrib.django.task import DjangoTask
+from celery.signals import worker_process_init
+from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 from redis import Redis
 
-from documents import ingest, reweighing, states, vector_index
+from documents import ingest, reweighing, spaces, states, vector_index
 from documents.models import CorpusStatistics, Document, EmbeddingSpace
-from ragsite.lib import redis_client, row_security
+from ragsite.lib import embeddings, redis_client, row_security
+from ragsite.lib.errors import AppError
 
 logger = structlog.get_logger(__name__)
 
@@ -72,6 +76,22 @@ def process_large() -> None:
     """Processes the next of what takes long."""
     if _work(Queue.LOW):
         process_large.delay()
+
+
+@worker_process_init.connect
+def warm_up(**_: Any) -> None:
+    """Loads the model while the process waits for its first document; one that comes meanwhile waits for the rest."""
+    Thread(target=_load_model, name="warm-up", daemon=True).start()
+
+
+def _load_model() -> None:
+    try:
+        for space in spaces.live():
+            embeddings.warm(spaces.model(space))
+    except (AppError, DatabaseError) as error:
+        logger.warning("the model could not be loaded yet", error=str(error))
+    finally:
+        connection.close()
 
 
 def hint(document: Document) -> None:

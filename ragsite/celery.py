@@ -1,14 +1,18 @@
 """The Celery application. Tasks live in each app's `tasks.py`, where each says its queue and limits."""
 
 import os
+import signal
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
 from django.db import connections
 from kombu import Connection
+
+from ragsite import processes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragsite.settings")
 
@@ -30,8 +34,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-def _queue(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str]:
-    """Each task's decorator names its `lane`. (Celery's own name for it, `queue`, is to go with its next version.)"""
+def _queue(name: str, *_: Any, **__: Any) -> dict[str, str]:
+    """Each task's decorator names its `lane`. (Celery's own word for it, `queue`, is to go with its next version.)"""
+    task: Any = app.tasks[name]
     return {"queue": task.lane}
 
 
@@ -53,6 +58,18 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def keep_django_logging(**_: Any) -> None:
     """Being connected stops Celery from replacing the logging that the settings configure."""
+
+
+@celeryd_init.connect
+def keep_watch(**_: Any) -> None:
+    """In workers alone: it is of no use to a web server, which would load what it needs."""
+    import_module("ragsite.watchdog")
+
+
+@worker_process_init.connect
+def end_with_the_worker(**_: Any) -> None:
+    """A child whose worker was killed would wait for ever for work that nobody gives it."""
+    processes.end_with_parent(signal.SIGKILL)
 
 
 @worker_process_init.connect

@@ -104,11 +104,12 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.authentication.PasswordAndSession"]
 LOGIN_URL = "/api/session/login/"
 LOGIN_REDIRECT_URL = "/api/docs"
+_validation = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": f"{_validation}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_validation}.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": f"{_validation}.CommonPasswordValidator"},
+    {"NAME": f"{_validation}.NumericPasswordValidator"},
 ]
 
 # The audit log: `ragsite.lib.audit` signs its entries; values keep their types instead of becoming strings.
@@ -291,7 +292,7 @@ EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,
+    "visibility_timeout": 3600,  # longer than any chore, which a second delivery would start beside itself
     "socket_timeout": 2,  # above the second that a worker waits for a message; an upload waits no longer than this
     "socket_connect_timeout": 1,
     "max_retries": 1,  # a publish that fails fails quickly: the row is the truth and the sweeper publishes again
@@ -300,6 +301,12 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # what waits at a busy worker waits for it alone
+# A worker that is well takes a message within milliseconds; one whose connection was lost needs a few seconds.
+WORKER_PATIENCE_SECONDS = environment.integer("WORKER_PATIENCE_SECONDS", 10, minimum=1)
+# A process that grew beyond this is replaced after its task; the next one loads the model anew, in half a second.
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = (
+    environment.integer("WORKER_MEMORY_BYTES", 1024**3, minimum=256 * 1024**2) // 1024
+)
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
