@@ -82,10 +82,17 @@ def _fetched(path: str) -> Iterator[Path]:
 
 
 def discard(tenant_id: UUID, path: str) -> None:
-    """Removes a file that no document of the tenant is made of any more."""
+    """Removes a file that no document of the tenant is made of any more.
+
+    What cannot be removed for now is on record and stays: the rows are gone, and whoever deleted them can do nothing.
+    """
     with holding(path):
-        if not Document.objects.for_tenant(tenant_id).filter(file=path).exists():
+        if Document.objects.for_tenant(tenant_id).filter(file=path).exists():
+            return
+        try:
             default_storage.delete(path)
+        except OSError:
+            logger.exception("a file that is no longer needed could not be removed", path=path)
 
 
 def discard_all(tenant_id: UUID) -> None:

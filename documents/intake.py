@@ -133,6 +133,8 @@ def _revived(document: Document) -> bool:
     except Conflict:  # somebody else has just done so
         document.refresh_from_db()
         return False
+    except NotFound:  # somebody removed it: after this upload, as it were
+        return False
     return True
 
 
