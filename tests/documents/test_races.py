@@ -50,7 +50,7 @@ def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             return text.parse(path, limits)
         except UnreadableError as error:
-            raise parsing.ParseFailed(error.failure, limits) from error
+            raise parsing.ParseFailed(error.code, limits) from error
 
     monkeypatch.setattr(parsing, "parse", read)
 
