@@ -10,7 +10,7 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import search
+from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
 from queries import generation, history

@@ -83,7 +83,7 @@ def at_once(*actions: Callable[[], Any]) -> list[Any]:
 
 @contextmanager
 def meanwhile(action: Callable[[], Any]) -> Iterator[list[Any]]:
-    """Does it over and over in a thread while the block runs; what it returned each time."""
+    """Does it over and over in a thread while the block runs; what it returned each time. Raises what it raised."""
     over, seen = threading.Event(), []
 
     def run() -> None:
@@ -94,13 +94,13 @@ def meanwhile(action: Callable[[], Any]) -> Iterator[list[Any]]:
             finally:
                 connection.close()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            yield seen
+        finally:
+            over.set()
+        running.result()
 
 
 @pytest.fixture

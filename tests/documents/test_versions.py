@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, search, states
+from documents import indexing, ingest, parsing, search, states, versions
 from documents.ingest import process_now
 from documents.models import Chunk, ChunkVector, Document, DocumentText
 from documents.search import Scope
@@ -125,10 +125,10 @@ def test_a_version_that_fails_leaves_the_one_before_it(
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
 def test_the_latest_upload_wins_whichever_is_ready_first(tenant: Tenant, order: Sequence[int]) -> None:
-    versions = [processed(tenant, OLD, filename=NAME), upload(tenant, NEW), upload(tenant, NEWEST)]
+    documents = [processed(tenant, OLD, filename=NAME), upload(tenant, NEW), upload(tenant, NEWEST)]
     for index in order:
-        run(versions[index])
-    assert there(tenant) == [versions[2]]
+        run(documents[index])
+    assert there(tenant) == [documents[2]]
     assert found(tenant) == [NEWEST]
     assert_counts_are_exact(tenant)
 
@@ -160,6 +160,22 @@ def test_the_bytes_of_a_replaced_version_are_a_new_document(tenant: Tenant) -> N
     run(back)
     assert there(tenant) == [back]
     assert found(tenant) == [OLD]
+
+
+def test_bytes_whose_document_goes_at_that_very_moment_are_a_new_document(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, newer = upload(tenant, OLD), upload(tenant, NEW)
+    real = versions.take_over
+
+    def too_late(document: Document, name: str) -> bool:
+        Document.objects.filter(pk=old.pk).delete()
+        return real(document, name)
+
+    monkeypatch.setattr(versions, "take_over", too_late)
+    back = upload(tenant, OLD)
+    assert there(tenant) == [newer, back]
+    assert back.pk != old.pk
 
 
 def test_going_back_while_a_newer_version_waits_ends_that_one(tenant: Tenant) -> None:
