@@ -47,6 +47,10 @@ class Caller:
             raise Unauthenticated("No valid credentials were given.")
         return tenant
 
+    def may_read(self, collection_id: UUID) -> bool:
+        """Of its tenant's collections."""
+        return self.collections is None or collection_id in self.collections
+
     @property
     def is_business(self) -> bool:
         return self.role == User.Role.BUSINESS

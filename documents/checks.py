@@ -1,8 +1,9 @@
-"""System checks: what keeps uploaded files from being read as safely as they can be."""
+"""System checks: what keeps uploaded files from being stored, or from being read as safely as they can be."""
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Tags, Warning, register  # noqa: A004  Django's name for it
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
 
 from documents import sandbox
 
@@ -19,3 +20,27 @@ def parsers_are_confined(**_: Any) -> list[CheckMessage]:
             id="ragsite.W003",
         )
     ]
+
+
+@register()
+def bucket_is_described(**_: Any) -> list[CheckMessage]:
+    if settings.STORAGE != "s3":
+        return []
+    problems = []
+    if not settings.S3_BUCKET:
+        problems.append(("STORAGE is s3 and S3_BUCKET is empty.", "Name the bucket that uploads go to."))
+    if bool(settings.S3_ACCESS_KEY_ID) != bool(settings.S3_SECRET_ACCESS_KEY):
+        problems.append(
+            (
+                "Of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY one is set and the other is empty.",
+                "Set both, or neither where the machine has a role of its own.",
+            )
+        )
+    if settings.S3_ENDPOINT_URL and not settings.S3_ENDPOINT_URL.startswith(("http://", "https://")):
+        problems.append(
+            (
+                f"S3_ENDPOINT_URL is {settings.S3_ENDPOINT_URL!r}, which is no address.",
+                "Begin it with https:// (or http:// within a machine), and leave the bucket's name out.",
+            )
+        )
+    return [Error(message, hint=hint, id="ragsite.E006") for message, hint in problems]

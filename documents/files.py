@@ -1,7 +1,9 @@
 """The stored files: each once a tenant, under the hash of its bytes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO
 from uuid import UUID
 
@@ -14,6 +16,10 @@ from documents.models import Document
 from ragsite.lib.errors import Unavailable
 
 logger = structlog.get_logger(__name__)
+
+
+class FileLost(Exception):
+    """The storage has no such file: somebody removed it there, or a backup came back without it."""
 
 
 def path_of(tenant_id: UUID, digest: str) -> str:
@@ -43,15 +49,50 @@ def keep(content: IO[bytes], *, path: str, size: int) -> None:
     try:
         default_storage.save(path, File(content))
     except OSError:
-        default_storage.delete(path)
+        with suppress(OSError):  # what is away takes nothing back either
+            default_storage.delete(path)
         raise
 
 
+@contextmanager
+def local_copy(path: str) -> Iterator[Path]:
+    """A path to the file's bytes: its own where the storage is a folder, a temporary copy where it is not.
+
+    Raises FileLost where the storage has no such file, and Unavailable (`storage_failed`) where it cannot be asked
+    for now.
+    """
+    with ExitStack() as held:
+        with failures():
+            if not default_storage.exists(path):
+                raise FileLost
+            try:
+                local = Path(default_storage.path(path))
+            except NotImplementedError:
+                local = held.enter_context(_fetched(path))
+        yield local
+
+
+@contextmanager
+def _fetched(path: str) -> Iterator[Path]:
+    with NamedTemporaryFile() as copy, default_storage.open(path) as stored:
+        for piece in stored.chunks():
+            copy.write(piece)
+        copy.flush()
+        yield Path(copy.name)
+
+
 def discard(tenant_id: UUID, path: str) -> None:
-    """Removes a file that no document of the tenant is made of any more."""
+    """Removes a file that no document of the tenant is made of any more.
+
+    What cannot be removed for now is on record and stays: the rows are gone, and whoever deleted them can do nothing.
+    """
     with holding(path):
-        if not Document.objects.for_tenant(tenant_id).filter(file=path).exists():
+        if Document.objects.for_tenant(tenant_id).filter(file=path).exists():
+            return
+        try:
             default_storage.delete(path)
+        except OSError:
+            logger.exception("a file that is no longer needed could not be removed", path=path)
 
 
 def discard_all(tenant_id: UUID) -> None:
@@ -60,9 +101,10 @@ def discard_all(tenant_id: UUID) -> None:
 
 
 def _discard_folder(path: str) -> None:
-    if not default_storage.exists(path):
+    try:  # and not `exists`: a bucket has no folders, only names that begin alike
+        folders, names = default_storage.listdir(path)
+    except FileNotFoundError:
         return
-    folders, names = default_storage.listdir(path)
     for folder in folders:
         _discard_folder(f"{path}/{folder}")
     for name in names:
@@ -76,5 +118,7 @@ def failures() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        logger.exception("a file could not be stored")
-        raise Unavailable("The file could not be stored. Try again later.", code="storage_failed") from error
+        logger.exception("the storage failed")
+        raise Unavailable(
+            "The storage of files cannot be reached, or is full. Try again later.", code="storage_failed"
+        ) from error

@@ -22,7 +22,7 @@ from pgvector import HalfVector, SparseVector
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import chunking, copying, files, lexical, states
+from documents import chunking, copying, files, lexical, states, versions
 from documents.chunking import Piece
 from documents.models import (
     Chunk,
@@ -121,9 +121,11 @@ def load(batch: Sequence[Prepared]) -> None:
     What was superseded or deleted meanwhile is left out.
     """
     began = monotonic()
+    documents = [prepared.document for prepared in batch]
     with transaction.atomic():
         # First, so that the documents' rows are locked, and nothing is stored for an attempt that lost its claim.
-        held = {document.pk for document in states.hold([prepared.document for prepared in batch])}
+        versions.lock(documents)
+        held = {document.pk for document in states.hold(documents)}
         kept = [prepared for prepared in batch if prepared.document.pk in held]
         if not kept:
             return
@@ -131,6 +133,8 @@ def load(batch: Sequence[Prepared]) -> None:
         for prepared in kept:
             _describe(prepared, storing=(monotonic() - began) * 1000 / len(kept))
         states.make_ready([prepared.document for prepared in kept])
+        for version in versions.overtaken([prepared.document for prepared in kept]):
+            remove(version)
 
 
 def _describe(prepared: Prepared, *, storing: float) -> None:

@@ -1,6 +1,6 @@
 """From files to chunks that can be searched. Whoever calls it owns the documents by a claim of `states`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
@@ -12,10 +12,10 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
-from documents import indexing, parsing, reading, reweighing, spaces, states
-from documents.indexing import Passage, Prepared
+from documents import files, indexing, parsing, reading, reweighing, spaces, states, versions
+from documents.indexing import Prepared
 from documents.models import Document, EmbeddingSpace
-from documents.reading import Draft, FileLost, TakesLong
+from documents.reading import Draft, TakesLong
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import AppError, ModelFailed
@@ -90,10 +90,12 @@ def _draft(document: Document) -> Draft | None:
         return reading.draft(document)
     except parsing.ParseFailed as failure:
         fail(document, code=failure.code, detail=failure.text)
-    except FileLost:
+    except files.FileLost:
         fail(document, code="file_lost", detail="The stored file is gone. Upload it again.")
     except TakesLong:
         states.move_to_low(document)
+    except AppError as error:  # a storage that cannot be asked for now
+        _give_back([document], error)
     return None
 
 
@@ -107,18 +109,18 @@ def _embedded(drafts: Sequence[Draft]) -> list[Prepared]:
     except ModelFailed as error:
         if len(drafts) > 1:  # one of them may hold what the endpoint refuses
             return [prepared for draft in drafts for prepared in _embedded([draft])]
-        _give_back(drafts, error)
+        _give_back([draft.document for draft in drafts], error)
     except AppError as error:  # a model that cannot be had, for none of them
-        _give_back(drafts, error)
+        _give_back([draft.document for draft in drafts], error)
     return []
 
 
-def _give_back(drafts: Sequence[Draft], error: AppError) -> None:
+def _give_back(documents: Sequence[Document], error: AppError) -> None:
     reason = {"code": error.error_code, "detail": error.detail}
-    logger.warning("documents were given back", documents=len(drafts), code=error.error_code)
-    for draft in drafts:
-        if not states.give_back(draft.document, **reason):
-            fail(draft.document, **reason)
+    logger.warning("documents were given back", documents=len(documents), code=error.error_code)
+    for document in documents:
+        if not states.give_back(document, **reason):
+            fail(document, **reason)
 
 
 def _prepared(drafts: Sequence[Draft]) -> list[Prepared]:
@@ -146,29 +148,44 @@ def _prepared(drafts: Sequence[Draft]) -> list[Prepared]:
 def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vectors]:
     """The vectors of each document's passages, by its id; of those that are still ours."""
     model = spaces.model(space)
-    rows: dict[UUID, list[Vectors]] = {draft.document.pk: [] for draft in drafts}
-    for draft in drafts:
-        draft.document.progress_done = 0
-    for piece in _pieces(drafts):
+    vectors = {draft.document.pk: _known(draft, space) for draft in drafts}
+    for piece in _pieces(drafts, vectors):
         mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}
-        kept = [(document, passage) for document, passage in piece if document.pk in mine]
-        texts = [passage.context for _, passage in kept]
-        for (document, _), vector in zip(kept, embed_cached(model, texts, space=space.pk), strict=True):
-            rows[document.pk].append(vector)
+        kept = [(document, text) for document, text in piece if document.pk in mine]
+        texts = [text for _, text in kept]
+        for (document, text), vector in zip(kept, embed_cached(model, texts, space=space.pk), strict=True):
+            vectors[document.pk][text] = vector
             document.progress_done += 1
-    whole = [draft for draft in drafts if len(rows[draft.document.pk]) == len(draft.passages)]
     empty = np.empty((0, space.dimensions), dtype=np.float32)
-    return {draft.document.pk: np.vstack([empty, *rows[draft.document.pk]]) for draft in whole}
+    return {
+        draft.document.pk: np.vstack([empty, *(vectors[draft.document.pk][text] for text in draft.texts)])
+        for draft in drafts
+        if vectors[draft.document.pk].keys() >= set(draft.texts)
+    }
 
 
-def _pieces(drafts: Sequence[Draft]) -> Iterator[list[tuple[Document, Passage]]]:
-    """All their passages in turn, `BATCH` at a time."""
-    passages = [(draft.document, passage) for draft in drafts for passage in draft.passages]
-    for start in range(0, len(passages), BATCH):
-        yield passages[start : start + BATCH]
+def _known(draft: Draft, space: EmbeddingSpace) -> dict[str, Vectors]:
+    """Vectors that need not be made, by their texts; they count as progress."""
+    known = versions.known_vectors(draft.document, draft.texts, space=space)
+    draft.document.progress_done = sum(text in known for text in draft.texts)
+    return known
 
 
-def _documents(piece: Sequence[tuple[Document, Passage]]) -> list[Document]:
+def _pieces(
+    drafts: Sequence[Draft], known: Mapping[UUID, Mapping[str, Vectors]]
+) -> Iterator[list[tuple[Document, str]]]:
+    """All their texts without vectors in turn, `BATCH` at a time."""
+    texts = [
+        (draft.document, text)
+        for draft in drafts
+        for text in draft.texts
+        if text not in known[draft.document.pk]
+    ]
+    for start in range(0, len(texts), BATCH):
+        yield texts[start : start + BATCH]
+
+
+def _documents(piece: Sequence[tuple[Document, str]]) -> list[Document]:
     return list({document.pk: document for document, _ in piece}.values())
 
 

@@ -9,9 +9,11 @@ from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
 
 from accounts.models import Tenant, User
-from documents import files, sniffing, states
+from documents import files, indexing, sniffing, states, versions
 from documents.models import Collection, Document
 from ragsite.lib.errors import Conflict, Invalid, NotFound, TooLarge, UnsupportedType
 
@@ -28,10 +30,12 @@ def store(
     collection: Collection,
     metadata: Mapping[str, Any] | None = None,
     uploaded_by: User | None = None,
+    replace: bool = False,
 ) -> tuple[Document, bool]:
     """The document of these bytes, and whether it is new or has to be processed again.
 
-    The same bytes in the same collection are the same document. Raises Invalid (`empty_file`), TooLarge,
+    The same bytes in the same collection are the same document. With `replace` it takes the place of the collection's
+    earlier documents of this name, once it is ready (see `documents.versions`). Raises Invalid (`empty_file`), TooLarge,
     UnsupportedType, and Unavailable (`storage_failed`) where the disk is full: nothing is left then.
     """
     name = display_name(filename)
@@ -58,7 +62,9 @@ def store(
                     "file": path,
                     "metadata": dict(metadata or {}),
                     "uploaded_by": uploaded_by,
+                    "replaces_before": Now() if replace else None,
                 },
+                replace=replace,
             )
     return document, created or _revived(document)
 
@@ -133,14 +139,35 @@ def _revived(document: Document) -> bool:
     except Conflict:  # somebody else has just done so
         document.refresh_from_db()
         return False
+    except NotFound:  # somebody removed it: after this upload, as it were
+        return False
     return True
 
 
 def _row(
-    *, tenant: Tenant, collection: Collection, sha256: str, defaults: Mapping[str, Any]
+    *, tenant: Tenant, collection: Collection, sha256: str, defaults: Mapping[str, Any], replace: bool
 ) -> tuple[Document, bool]:
     documents = Document.objects.for_tenant(tenant).select_related("collection")
-    return documents.get_or_create(tenant=tenant, collection=collection, sha256=sha256, defaults=defaults)
+    while True:
+        document, created = documents.get_or_create(
+            tenant=tenant, collection=collection, sha256=sha256, defaults=defaults
+        )
+        if created and replace:
+            document.refresh_from_db(fields=["replaces_before"])
+        if created or not replace or _takes_over(document, defaults["filename"]):
+            return document, created
+        # It was an older version, which a newer one has just replaced: these bytes are a new document now.
+
+
+@transaction.atomic
+def _takes_over(document: Document, name: str) -> bool:
+    """Makes a document the latest of its name; False where it was removed meanwhile."""
+    if not versions.take_over(document, name):
+        return False
+    document.refresh_from_db(fields=["filename", "replaces_before", "status"])
+    for version in versions.overtaken([document]):
+        indexing.remove(version)
+    return True
 
 
 def _as_uuid(name: str) -> UUID | None:

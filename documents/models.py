@@ -92,6 +92,11 @@ class Document(TenantOwned):
     timings = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ready_at = models.DateTimeField(null=True, editable=False)
+    replaces_before = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="Once ready, it takes the place of what came under its name before this moment.",
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -117,10 +122,16 @@ class Document(TenantOwned):
                 fields=["queue", "tenant", "id"],
                 condition=Q(status__in=["queued", "processing"]),
             ),
+            models.Index(name="document_versions", fields=["collection", "filename"]),  # of one name
         ]
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it was uploaded to take the place of the earlier documents of its name."""
+        return self.replaces_before is not None
 
 
 class DocumentText(TenantOwned):

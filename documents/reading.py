@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from tempfile import NamedTemporaryFile
+from pathlib import PurePosixPath
 from time import monotonic
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from documents import chunking, indexing, parsing, states
+from documents import chunking, files, indexing, parsing, states
 from documents.indexing import Passage
 from documents.models import Document
 from documents.structure import Failure, Limits, ParsedDocument
@@ -19,10 +17,6 @@ from documents.structure import Failure, Limits, ParsedDocument
 Queue, Stage = Document.Queue, Document.Stage
 
 _LONG = 500_000  # characters; less is cut before anybody could see that it is being cut
-
-
-class FileLost(Exception):
-    """The storage has no such file: somebody removed it there, or a backup came back without it."""
 
 
 class TakesLong(Exception):
@@ -38,9 +32,15 @@ class Draft:
     passages: list[Passage]
     title: str
 
+    @property
+    def texts(self) -> list[str]:
+        """What is embedded, passage by passage."""
+        return [passage.context for passage in self.passages]
+
 
 def draft(document: Document) -> Draft | None:
-    """None when the document is no longer the caller's. Raises `parsing.ParseFailed`, `FileLost` and `TakesLong`.
+    """None when the document is no longer the caller's. Raises `parsing.ParseFailed`, `files.FileLost`, `TakesLong`, and
+    Unavailable where the storage cannot be asked for now.
 
     Begins the document's timings, in milliseconds.
     """
@@ -83,28 +83,12 @@ def limits(queue: Document.Queue = Queue.LOW) -> Limits:
 def _parse(document: Document) -> ParsedDocument:
     bounds = limits(Queue(document.queue))
     try:
-        with _local_copy(document) as path:
+        with files.local_copy(document.file.name or "") as path:
             return parsing.parse(path, document.media_type, limits=bounds)
     except parsing.ParseFailed as failure:
         if failure.code is Failure.TIMED_OUT and bounds.seconds < settings.PARSE_SECONDS:
             raise TakesLong from failure
         raise
-
-
-@contextmanager
-def _local_copy(document: Document) -> Iterator[Path]:
-    """A path to the file: its own where the storage is a folder, a temporary copy where it is not."""
-    name = document.file.name or ""
-    if not default_storage.exists(name):
-        raise FileLost
-    try:
-        yield Path(default_storage.path(name))
-    except NotImplementedError:
-        with NamedTemporaryFile() as copy, default_storage.open(name) as stored:
-            for piece in stored.chunks():
-                copy.write(piece)
-            copy.flush()
-            yield Path(copy.name)
 
 
 def _cut(document: Document, parsed: ParsedDocument) -> Draft:

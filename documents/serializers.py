@@ -17,6 +17,10 @@ class UploadIn(StrictSerializer):
         max_length=100, default=DEFAULT_COLLECTION, help_text="Its name, made when it is new, or its id."
     )
     metadata = serializers.CharField(required=False, help_text="A JSON object, for filters.")
+    replace = serializers.BooleanField(
+        default=False,
+        help_text="Once it is ready, it takes the place of the collection's earlier documents of the same file name.",
+    )
 
     def validate_metadata(self, value: str) -> dict[str, Any]:
         try:
@@ -35,6 +39,9 @@ class ProgressOut(serializers.Serializer[Any]):
 class DocumentOut(serializers.ModelSerializer[Document]):
     collection = serializers.CharField(source="collection.name")
     progress = serializers.SerializerMethodField()
+    replaces = serializers.BooleanField(
+        help_text="Whether it takes the place of earlier documents of its name."
+    )
     timings_ms = serializers.DictField(
         source="timings",
         child=serializers.FloatField(),
@@ -45,7 +52,7 @@ class DocumentOut(serializers.ModelSerializer[Document]):
     class Meta:
         model = Document
         fields = ["id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status",
-                  "stage", "progress", "queue", "attempts", "timings_ms", "pages", "chunks", "error_code",
+                  "stage", "progress", "queue", "attempts", "timings_ms", "pages", "chunks", "replaces", "error_code",
                   "error_detail", "created_at", "ready_at"]  # fmt: skip
 
     def get_progress(self, document: Document) -> dict[str, int]:

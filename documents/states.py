@@ -205,12 +205,17 @@ def move_to_low(document: Document) -> bool:
 
 
 def queue_again(document: Document) -> None:
-    """What `reprocess` does: a ready document stays searchable as it was until the new chunks replace it."""
-    rows = Document.objects.for_tenant(document.tenant_id).filter(pk=document.pk)
-    finished = rows.filter(status__in=[Status.READY, Status.FAILED])
-    if not _move(finished, Status.QUEUED, **_FRESH, not_before=Now()):
-        raise Conflict("The document is being processed already.", code="in_progress")
-    document.refresh_from_db()
+    """What `reprocess` does: a ready document stays searchable as it was until the new chunks replace it.
+
+    Raises Conflict (`in_progress`), and NotFound where it was removed meanwhile.
+    """
+    rows = Document.objects.for_tenant(document.tenant_id)
+    with transaction.atomic():
+        rows.select_for_update().one(document.pk)
+        finished = rows.filter(pk=document.pk, status__in=[Status.READY, Status.FAILED])
+        if not _move(finished, Status.QUEUED, **_FRESH, not_before=Now()):
+            raise Conflict("The document is being processed already.", code="in_progress")
+        document.refresh_from_db()
 
 
 def spent() -> list[Document]:

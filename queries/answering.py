@@ -10,7 +10,7 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import intake, search
+from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
 from queries import generation, history
@@ -134,10 +134,7 @@ def scope(caller: Caller, ask: Ask) -> Scope:
         raise Invalid("No database is connected.", code="no_database")
     collections = caller.collections
     if ask.collection is not None:
-        chosen = intake.existing_collection(caller.tenant_id, ask.collection).pk
-        if collections is not None and chosen not in collections:
-            raise NotFound("There is no such collection.")
-        collections = (chosen,)
+        collections = (access.collection(caller, ask.collection).pk,)
     within = Scope(caller.tenant_id, collections, ask.document_ids, ask.metadata)
     _check_documents(within)
     return within

@@ -185,9 +185,32 @@ TEMPLATES = [
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Uploaded files: in a folder that web and workers share, or in a bucket.
+STORAGE = environment.choice("STORAGE", "folder", among=("folder", "s3"))
 MEDIA_ROOT = DATA_DIR / "files"
+S3_BUCKET = environment.text("S3_BUCKET")
+S3_PREFIX = environment.text("S3_PREFIX").strip("/")
+S3_ENDPOINT_URL = environment.text("S3_ENDPOINT_URL")
+S3_REGION = environment.text("S3_REGION")
+S3_ACCESS_KEY_ID = environment.secret("S3_ACCESS_KEY_ID")
+S3_SECRET_ACCESS_KEY = environment.secret("S3_SECRET_ACCESS_KEY")
+_uploads = {
+    "folder": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "s3": {
+        "BACKEND": "documents.bucket.Bucket",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "location": S3_PREFIX,
+            "endpoint_url": S3_ENDPOINT_URL or None,
+            "region_name": S3_REGION or None,
+            # Without them boto3 looks where it always does: the machine's role, for one.
+            "access_key": S3_ACCESS_KEY_ID or None,
+            "secret_key": S3_SECRET_ACCESS_KEY or None,
+        },
+    },
+}
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": _uploads[STORAGE],
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedStaticFilesStorage",
         # Uploads are their owner's alone; these are read by whichever account serves them.

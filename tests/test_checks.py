@@ -35,6 +35,24 @@ def test_vendor_without_a_key(settings: Any, name: str) -> None:
     assert found() == {"ragsite.E002"}
 
 
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        ({"S3_BUCKET": "uploads"}, set()),
+        ({"S3_BUCKET": "uploads", "S3_ACCESS_KEY_ID": "id", "S3_SECRET_ACCESS_KEY": "secret"}, set()),
+        ({}, {"ragsite.E006"}),
+        ({"S3_BUCKET": "uploads", "S3_ACCESS_KEY_ID": "id"}, {"ragsite.E006"}),
+        ({"S3_BUCKET": "uploads", "S3_SECRET_ACCESS_KEY": "secret"}, {"ragsite.E006"}),
+        ({"S3_BUCKET": "uploads", "S3_ENDPOINT_URL": "minio:9000"}, {"ragsite.E006"}),
+    ],
+)
+def test_a_bucket_is_described(settings: Any, described: dict[str, str], expected: set[str]) -> None:
+    settings.STORAGE = "s3"
+    for name, value in described.items():
+        setattr(settings, name, value)
+    assert found() == expected
+
+
 def test_good_settings_are_silent() -> None:
     assert found() == set()
 

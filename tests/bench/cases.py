@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests import site
 from tests.bench import servers
 from tests.bench.load import Call, Server, sample, taking
 from tests.bench.measure import Comparison, Sample, compare
+from tests.bench.uploads import Uploads
 from tests.site import Site
 
 SECONDS = 3.0
@@ -117,6 +118,15 @@ def _read(row: Mapping[str, Any]) -> Comparison:
     return Comparison(row["name"], subject, baseline, row["notes"])
 
 
+def second_upload() -> list[Comparison]:
+    """A ten-page PDF that is there already over one that is new, each from its upload until it can be searched."""
+    with _site() as up, up.client() as client:
+        client.headers["X-API-Key"] = _quick_key(up, scopes=["ingest"])
+        uploads = Uploads(up, client)
+        uploads.first()  # so that the warm-up of the second has one to follow
+        return [compare("second upload / first", subject=uploads.second, baseline=uploads.first)]
+
+
 CASES = {
     "cached-query": cached_query,
     "plain": plain,
@@ -127,6 +137,7 @@ CASES = {
     "copy": stored("copy"),
     "index": stored("index"),
     "filtered": stored("filtered"),
+    "second-upload": second_upload,
 }
 
 
@@ -154,13 +165,13 @@ def _answer(up: Site) -> Any:
         return client.post("/api/query", json={"question": QUESTION}).raise_for_status().json()
 
 
-def _quick_key(up: Site) -> str:
+def _quick_key(up: Site, *, scopes: Sequence[str] = ("query",)) -> str:
     """A key whose limit no benchmark reaches."""
     with up.client() as client:
         people = {"username": up.facts["business_username"], "password": up.facts["business_password"]}
         token = client.post("/api/token", json=people).raise_for_status().json()["access"]
         del client.headers["X-API-Key"]
-        wanted = {"name": "bench", "scopes": ["query"], "rate_limit": 1_000_000, "burst": 1_000_000}
+        wanted = {"name": "bench", "scopes": list(scopes), "rate_limit": 1_000_000, "burst": 1_000_000}
         made = client.post("/api/keys", json=wanted, headers={"Authorization": f"Bearer {token}"})
         key: str = made.raise_for_status().json()["key"]
         return key

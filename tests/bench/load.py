@@ -56,6 +56,18 @@ def sample(server: Server, call: Call, *, seconds: float, clients: int) -> Sampl
     return Sample(total / seconds, web / total, behind / total, sum(spent) / total)
 
 
+def spending(server: Server, work: Callable[[], int]) -> Sample:
+    """Units of work a second of something that this process asks the server for, one after the other."""
+    before = _cpu(server.web()), _cpu(server.behind())
+    cpu, started = time.process_time(), time.perf_counter()
+    units = work()
+    took, asking = time.perf_counter() - started, time.process_time() - cpu
+    web, behind = (
+        _grown(was, now) for was, now in zip(before, (_cpu(server.web()), _cpu(server.behind())), strict=True)
+    )
+    return Sample(units / took, web / units, behind / units, asking / units)
+
+
 def taking(work: Callable[[], int]) -> Sample:
     """Units of work a second of something that runs in this process."""
     cpu, started = time.process_time(), time.perf_counter()

@@ -9,11 +9,13 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from documents import intake, tasks
+from documents.ingest import process_now
 from documents.models import Chunk, Document
 from tests.makers import Party, ingest, make_document, make_key, with_key
 
 FIELDS = {"id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status", "stage", "progress",
-          "queue", "attempts", "timings_ms", "pages", "chunks", "error_code", "error_detail", "created_at", "ready_at"}  # fmt: skip
+          "queue", "attempts", "timings_ms", "pages", "chunks", "replaces", "error_code", "error_detail", "created_at",
+          "ready_at"}  # fmt: skip
 URL = "/api/documents"
 
 
@@ -72,6 +74,17 @@ def test_same_bytes_again_are_200_and_the_same_document(ours: Party, published: 
     assert len(published) == 2
 
 
+def test_an_upload_that_asks_to_replaces_the_documents_of_its_name(ours: Party) -> None:
+    old = ingest(ours.tenant, "Tea at three.", filename="tea.txt")
+    new = upload(ours.client, replace="true")
+    assert (new.status_code, new.json()["replaces"]) == (202, True)
+    assert ours.client.get(f"{URL}/{old.pk}").json()["replaces"] is False
+    process_now(new.json()["id"])
+    assert ours.client.get(f"{URL}/{old.pk}").status_code == 404
+    assert ours.client.get(new["Location"]).json()["status"] == "ready"
+    assert upload(ours.client, replace="true").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content", "name", "fields", "problem"),
     [
@@ -87,6 +100,7 @@ def test_same_bytes_again_are_200_and_the_same_document(ours: Party, published: 
         (b"x", "a.txt", {"metadata": '{"a":' * 5_000}, (400, "invalid")),
         (b"x", "a.txt", {"metadata": '{"a": ' + "9" * 5_000 + "}"}, (400, "invalid")),
         (b"x", "a.txt", {"metadata": '{"a": 1e999}'}, (400, "invalid")),
+        (b"x", "a.txt", {"replace": "perhaps"}, (400, "invalid")),
         (b"x", "a.txt", {"collection": "a\0b"}, (400, "invalid")),
         (b"x", "a.txt", {"collection": "x" * 101}, (400, "invalid")),
         (b"x", "a.txt", {"collection": "0190163d-8694-739b-aea5-966c26f8ad91"}, (404, "not_found")),

@@ -70,6 +70,20 @@ def test_not_waiting_returns_once_they_are_stored(tenant: Tenant, folder: Path) 
     assert (document.status, document.collection.name) == ("queued", "guides")
 
 
+def test_a_file_replaces_its_earlier_version_and_of_two_of_one_name_neither(
+    tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "hint", work_at_once)
+    run(folder / "a.txt")
+    (folder / "a.txt").write_text("The kettle is green.")
+    run(folder / "a.txt", replace=True)
+    assert Document.objects.get().bytes == 20
+    (folder / "deeper" / "a.txt").write_text("Another kettle.")
+    with pytest.raises(CommandError, match="several a"):
+        run(folder, replace=True)
+    assert Document.objects.count() == 1
+
+
 def test_a_broker_that_is_down_is_only_a_warning(
     tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

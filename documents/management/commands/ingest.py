@@ -1,5 +1,6 @@
 """manage.py ingest: files and folders into a tenant's corpus."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
@@ -27,6 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("paths", nargs="+", type=Path)
         parser.add_argument("--tenant", required=True, help="The tenant's slug.")
         parser.add_argument("--collection", default=intake.DEFAULT_COLLECTION)
+        parser.add_argument(
+            "--replace",
+            action="store_true",
+            help="Each file takes the place of the collection's earlier documents of the same name.",
+        )
         parser.add_argument("--no-wait", action="store_true", help="Return once the files are stored.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -37,16 +43,21 @@ class Command(BaseCommand):
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         files = list(_files(options["paths"]))
+        if options["replace"]:
+            _refuse_namesakes(files)
         collection = _collection(tenant, options["collection"])
         with _bar() as bar:
-            kept = [self._store(path, tenant, collection) for path in bar.track(files, description="stored")]
+            kept = [
+                self._store(path, tenant, collection, replace=options["replace"])
+                for path in bar.track(files, description="stored")
+            ]
             # Two files of the same bytes are one document.
             stored = list(dict.fromkeys(pk for pk in kept if pk is not None))
             if not options["no_wait"]:
                 _wait(tenant, stored, bar)
         self._report(tenant, stored)
 
-    def _store(self, path: Path, tenant: Tenant, collection: Collection) -> UUID | None:
+    def _store(self, path: Path, tenant: Tenant, collection: Collection, *, replace: bool) -> UUID | None:
         try:
             with path.open("rb") as file:
                 document, queued = intake.store(
@@ -54,6 +65,7 @@ class Command(BaseCommand):
                     chunks=iter(lambda: file.read(_PIECE_BYTES), b""),
                     filename=path.name,
                     collection=collection,
+                    replace=replace,
                 )
         except (AppError, OSError) as error:
             self.stderr.write(f"{path}: {error}")
@@ -88,6 +100,13 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
         else:
             raise CommandError(f"There is no file {path}.")
+
+
+def _refuse_namesakes(files: list[Path]) -> None:
+    """Of two files of one name in different folders the second would take the first one's place."""
+    names = Counter(path.name for path in files)
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        raise CommandError(f"With --replace each name may stand for one file; there are several {twice[0]}.")
 
 
 def _bar() -> Progress:
