@@ -229,9 +229,11 @@ def give_up(document: Document) -> bool:
     """Fails a document that is spent. To be called in the transaction that clears the chunks."""
     rows = Document.objects.for_tenant(document.tenant_id).filter(pk=document.pk, claim=document.claim)
     times = settings.INGEST_MAX_ATTEMPTS
+    spent_rows = rows.filter(attempts__gte=times)
     detail = f"Processing was interrupted {times} times. Reprocess it to try again."
-    failure = {"error_code": "interrupted", "error_detail": detail, "chunks": 0, "pages": None}
-    return bool(_move(rows.filter(attempts__gte=times), Status.FAILED, **failure))
+    return bool(
+        _move(spent_rows, Status.FAILED, error_code="interrupted", error_detail=detail, chunks=0, pages=None)
+    )
 
 
 def unfinished(tenant: Tenant) -> QuerySet[Document]:
