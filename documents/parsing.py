@@ -49,6 +49,7 @@ class _Ending:
     stderr: bytearray = field(default_factory=bytearray)
     stopped: Failure | None = None
     returncode: int = 0
+    peak_bytes: int = 0
 
 
 def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
@@ -63,7 +64,13 @@ def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
         ending = _run(source.fileno(), media_type, limits)
     result = _judge(ending, limits)
     if isinstance(result, Failure):
-        logger.info("parsing failed: %s, exit %d: %s", result, ending.returncode, _last_words(ending.stderr))
+        logger.info(
+            "parsing failed: %s, exit %d, %d MiB: %s",
+            result,
+            ending.returncode,
+            ending.peak_bytes >> 20,
+            _last_words(ending.stderr),
+        )
         raise ParseFailed(result, limits)
     return result
 
@@ -82,7 +89,7 @@ def _run(source: int, media_type: str, limits: Limits) -> _Ending:
         try:
             with parsing_link.reading(source, media_type, limits) as child:
                 _read(child, ending, limits)
-                ending.returncode = child.end()
+                ending.returncode, ending.peak_bytes = child.end()
             break
         except parsing_link.ServerLost as error:
             logger.warning("the parsing server was lost: %s", error)

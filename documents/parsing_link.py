@@ -45,12 +45,16 @@ class Child:
     stderr: int
     channel: socket.socket
 
-    def end(self) -> int:
-        """End the child and everything that it started; its exit code, or minus the signal that ended it."""
+    def end(self) -> tuple[int, int]:
+        """End the child and everything that it started.
+
+        Its exit code, or minus the signal that ended it, and the most bytes of memory that it had.
+        """
         with suppress(OSError):  # the server is gone, as is read below
             self.channel.shutdown(socket.SHUT_WR)
-        status = _receive(self.channel, parsing_server.STATUS.size, END_SECONDS)
-        return os.waitstatus_to_exitcode(parsing_server.STATUS.unpack(status)[0])
+        answer = _receive(self.channel, parsing_server.ENDED.size, END_SECONDS)
+        status, peak_bytes = parsing_server.ENDED.unpack(answer)
+        return os.waitstatus_to_exitcode(status), peak_bytes
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Started by `documents.parsing_link`. It knows no Django and no secret, and never
 descriptor to a child of its own, so that no file meets what another has left behind.
 Its standard input is a Unix socket on which orders arrive; one that closes ends it. With each order come four
 descriptors: the file, where the child's output and its complaints go, and the order's channel. On that channel it says
-`STARTED`; whatever it then reads there, be it the end, ends the child, whose wait status it answers.
+`STARTED`; whatever it then reads there, be it the end, ends the child, of whom it answers `ENDED`.
 """
 
 import gc
@@ -24,7 +24,10 @@ from documents.formats import PARSERS
 from documents.structure import Limits
 
 STARTED: Final = b"S"
-STATUS: Final = struct.Struct("<i")  # as `os.waitpid` gives it
+ENDED: Final = struct.Struct(
+    "<iQ"
+)  # wait status, and the most resident bytes, with what it shares with the server
+MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 # Media type, then the fields of `Limits` in order. Small enough that a socket carries it whole.
 ORDER: Final = struct.Struct("<64sd5Q")
 
@@ -90,9 +93,9 @@ class _Server:
         # It may not have come to lead a group. It is not reaped yet, so that its id is nobody else's.
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
+        _, status, used = os.wait4(pid, 0)
         with channel, suppress(OSError):
-            channel.sendall(STATUS.pack(status))
+            channel.sendall(ENDED.pack(status, used.ru_maxrss * MAXRSS_UNIT))
 
 
 def _become_child(message: bytes, streams: list[int], server: int) -> NoReturn:

@@ -29,20 +29,43 @@ formats.PARSERS["text/plain"] = "hostile"
 parsing_server.main(sys.argv[1:])
 """
 
-Hostile = Callable[[str], None]
+PATCHED = """
+import sys
+sys.path.insert(0, {root!r})
+from documents import parsing_server, sandbox
+{lines}
+parsing_server.main(sys.argv[1:])
+"""
+
+Script = Callable[[str], None]
+Hostile = Script
+Patched = Script
 
 
 @pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hostile]:
-    real = parsing_link.command
+def hostile(script: Script) -> Hostile:
+    return lambda body: script(
+        HOSTILE.format(root=ROOT, body="\n".join("    " + line for line in body.splitlines()))
+    )
 
-    def install(body: str) -> None:
-        script = HOSTILE.format(root=ROOT, body="\n".join("    " + line for line in body.splitlines()))
-        monkeypatch.setattr(parsing_link, "command", lambda: [sys.executable, "-I", "-c", script, real()[-1]])
-        stop_server()
 
-    yield install
-    monkeypatch.undo()
+@pytest.fixture
+def patched(script: Script) -> Patched:
+    """A real server after some lines of code, which may take a guard away."""
+    return lambda lines: script(PATCHED.format(root=ROOT, lines=lines))
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    """Has servers run this code until the test is over."""
+    with pytest.MonkeyPatch.context() as patch:
+        real = parsing_link.command
+
+        def install(code: str) -> None:
+            patch.setattr(parsing_link, "command", lambda: [sys.executable, "-I", "-c", code, real()[-1]])
+            stop_server()
+
+        yield install
     stop_server()
 
 
