@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from documents import parsing_link
+from documents import parsing_link, parsing_server
+from documents.formats import PARSERS
 from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits
 from tests.documents.conftest import ROOT, Hostile, children, servers, stop_server, wait_for
@@ -21,6 +22,12 @@ def read(path: Path, **limits: float) -> str:
 def server() -> psutil.Process:
     (pid,) = servers()
     return psutil.Process(pid)
+
+
+@pytest.mark.parametrize("media_type", PARSERS)
+def test_an_order_arrives_as_it_was_given(media_type: str) -> None:
+    name, *values = parsing_server.ORDER.unpack(parsing_server.order(media_type, Limits(pages=3)))
+    assert (name.rstrip(b"\0").decode(), Limits(*values)) == (media_type, Limits(pages=3))
 
 
 def test_files_share_a_server(upload: Path) -> None:
