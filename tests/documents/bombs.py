@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from tests.documents.good_files import SENTENCE, docx, mail, packed, paragraph, pptx, relationships, xlsx
+from tests.documents.good_files import (
+    NAMESPACE_W,
+    OFFICE_RELATIONS,
+    PACKAGE_RELATIONS,
+    SENTENCE,
+    docx,
+    mail,
+    packed,
+    paragraph,
+    pptx,
+    relationships,
+    xlsx,
+)
 
 MEBI: Final = 1 << 20
 _LAUGHS: Final = (
@@ -34,14 +46,16 @@ def deflated(byte: bytes, mebibytes: int, *, before: bytes = b"", after: bytes =
 
 @cache
 def zip_of(parts: tuple[tuple[bytes, bytes, int], ...], declared: int | None = None) -> bytes:
-    """A zip of deflated parts (name, stream, size); every size is said to be `declared` when that is given.
+    """A zip of deflated parts (name, stream, size); every large one is said to have `declared` bytes when that is given.
 
-    The checksums are 0: who unpacks to the end finds that out, and should not get there.
+    The checksums of large parts are 0: who unpacks to the end finds that out, and should not get there.
     """
     out, directory = bytearray(), bytearray()
     for name, stream, size in parts:
-        told = size if declared is None else declared
-        fixed = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, 0, len(stream), told, len(name), 0)
+        large = size > MEBI
+        told = declared if large and declared is not None else size
+        checksum = 0 if large else zlib.crc32(zlib.decompress(stream, -15))
+        fixed = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, checksum, len(stream), told, len(name), 0)
         directory += b"PK\1\2\x14\0" + fixed + struct.pack("<HHHII", 0, 0, 0, 0, len(out)) + name
         out += b"PK\3\4" + fixed + name + stream
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, len(parts), len(parts), len(directory), len(out), 0)
@@ -62,11 +76,11 @@ def office() -> Mapping[str, bytes]:
         ),
         "bomb-1gib.pptx": _swollen(pptx("<a:p><a:r><a:t>%</a:t></a:r></a:p>"), "ppt/slides/slide1.xml", 1024),
         "bomb-lying.docx": _swollen(docx(paragraph("%")), "word/document.xml", 1024, declared=1000),
-        "bomb-of-many.docx": zip_of(
-            tuple((b"word/%d.xml" % n, deflated(b" ", 30), 30 * MEBI) for n in range(30))
+        "bomb-of-many.docx": _of_many(good),
+        "bomb-overlapping.docx": _overlapping(good),
+        "bomb-nested.docx": packed(
+            good | {"word/document.xml": packed({"a.zip": packed({"b": bytes(MEBI)})})}
         ),
-        "bomb-overlapping.docx": _overlapping(),
-        "bomb-nested.docx": packed({"word/document.xml": packed({"a.zip": packed({"b": bytes(MEBI)})})}),
         "entries-60000.docx": packed(
             good | {f"word/media/{n}": b"" for n in range(60_000)}, zipfile.ZIP_STORED
         ),
@@ -138,8 +152,7 @@ def _swollen(
 ) -> bytes:
     """The archive with that many mebibytes of spaces where `part` has a percent sign."""
     made = []
-    for name, content in parts.items():
-        raw = content.encode() if isinstance(content, str) else content
+    for name, raw in _encoded(parts).items():
         before, _, after = raw.partition(b"%") if name == part else (raw, b"", b"")
         many = mebibytes if name == part else 0
         stream = deflated(b" ", many, before=before, after=after)
@@ -147,14 +160,45 @@ def _swollen(
     return zip_of(tuple(made), declared)
 
 
-def _overlapping() -> bytes:
-    """Ten thousand names for the same 100 MiB."""
-    stream = deflated(b"x", 100)
-    archive = bytearray(zip_of(((b"word/document.xml", stream, 100 * MEBI),)))
-    start = archive.index(b"PK\1\2")
-    entry = archive[start : archive.index(b"PK\5\6", start)]
-    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 10_000, 10_000, len(entry) * 10_000, start, 0)
-    return bytes(archive[:start] + entry * 10_000 + end)
+def _of_many(parts: Mapping[str, bytes | str]) -> bytes:
+    """A good file with forty headers of 30 MiB each, every one small enough by itself."""
+    head = f"<w:hdr {NAMESPACE_W}><w:p><w:r><w:t>".encode(), b"</w:t></w:r></w:p></w:hdr>"
+    stream = deflated(b"x", 30, before=head[0], after=head[1])
+    good = tuple(
+        (name.encode(), deflated(b"", 0, before=raw), len(raw)) for name, raw in _encoded(parts).items()
+    )
+    size = 30 * MEBI + len(head[0]) + len(head[1])
+    links = "".join(
+        f'<Relationship Id="h{n}" Type="{OFFICE_RELATIONS}/header" Target="h{n}.xml"/>' for n in range(40)
+    )
+    relations = f'<Relationships xmlns="{PACKAGE_RELATIONS}">{links}</Relationships>'.encode()
+    return zip_of(
+        (
+            *good,
+            (b"word/_rels/document.xml.rels", deflated(b"", 0, before=relations), len(relations)),
+            *((b"word/h%d.xml" % n, stream, size) for n in range(40)),
+        )
+    )
+
+
+def _encoded(parts: Mapping[str, bytes | str]) -> dict[str, bytes]:
+    return {name: part.encode() if isinstance(part, str) else part for name, part in parts.items()}
+
+
+def _overlapping(parts: Mapping[str, bytes | str]) -> bytes:
+    """A good file, and ten thousand more names for the same 100 MiB."""
+    good = tuple(
+        (name.encode(), deflated(b"", 0, before=raw), len(raw)) for name, raw in _encoded(parts).items()
+    )
+    archive = zip_of((*good, (b"word/media.xml", deflated(b"x", 100), 100 * MEBI)))
+    start, last, end = archive.index(b"PK\1\2"), archive.rindex(b"PK\1\2"), archive.rindex(b"PK\5\6")
+    directory = archive[start:last] + archive[last:end] * 10_000
+    many = len(good) + 10_000
+    return (
+        archive[:start]
+        + directory
+        + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, many, many, len(directory), start, 0)
+    )
 
 
 def _flagged(archive: bytes, flag: int) -> bytes:

@@ -16,12 +16,13 @@ _HTML: Final = (
     f"<p>{SENTENCE}</p><ul><li>one<li>two</ul><table><tr><th>a<th>b<tr><td>1<td>2</table></body></html>"
 )
 _CSV: Final = 'key,days,note\r\nalpha,90,"rotated, then refused"\r\nbeta,30,"a ""quoted"" word"\r\n'
-_W: Final = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+NAMESPACE_W: Final = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _S: Final = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 _P: Final = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
 _A: Final = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
 _R: Final = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
-_OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+OFFICE_RELATIONS: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE_RELATIONS: Final = "http://schemas.openxmlformats.org/package/2006/relationships"
 _TYPE: Final = "application/vnd.openxmlformats-officedocument."
 
 
@@ -57,9 +58,7 @@ def paragraph(text: str) -> str:
 
 def docx(body: str, *, prolog: str = "") -> dict[str, bytes | str]:
     """The parts of a Word file whose document holds `body`."""
-    document = (
-        f"<?xml version='1.0' encoding='UTF-8'?>{prolog}<w:document {_W}><w:body>{body}</w:body></w:document>"
-    )
+    document = f"<?xml version='1.0' encoding='UTF-8'?>{prolog}<w:document {NAMESPACE_W}><w:body>{body}</w:body></w:document>"
     return _package("word/document.xml", "wordprocessingml.document.main+xml") | {
         "word/document.xml": document
     }
@@ -104,8 +103,8 @@ def pptx(text: str, *, prolog: str = "") -> dict[str, bytes | str]:
 def relationships(kind: str, target: str, more: str = "") -> str:
     """A part of relationships with one of them, and whatever else it is to say."""
     return (
-        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-        f'<Relationship Id="rId1" Type="{_OFFICE}/{kind}" Target="{target}"{more}/></Relationships>'
+        f'<Relationships xmlns="{PACKAGE_RELATIONS}">'
+        f'<Relationship Id="rId1" Type="{OFFICE_RELATIONS}/{kind}" Target="{target}"{more}/></Relationships>'
     )
 
 
