@@ -21,8 +21,7 @@ from tests.chaos.calls import UNLIMITED
 from tests.chaos.people import Business
 from tests.chaos.report import Report, on_its_own_site
 from tests.documents import malformed
-from tests.documents.malformed import Sample
-from tests.documents.readings import CODES
+from tests.documents.malformed import CODES, Sample
 from tests.site import Site
 
 FOLDER = "PDFS"  # names in the environment a folder whose files are uploaded as well

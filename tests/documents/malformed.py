@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from documents.structure import Failure
 from tests.documents import bad_pdfs, bad_texts, bombs
 from tests.documents.good_files import good
 
 SEED: Final = 20260901
 MUTATIONS_EACH: Final = 3  # of each kind, of each good file
+
+# How a malformed file may end: refused at the door, ready, or failed with a code that says why.
+REFUSED: Final = {"empty_file", "unsupported_type"}  # at the door
+CODES: Final = {"ready", *REFUSED, *(code.value for code in Failure if code is not Failure.PARSER_CRASHED)}
 
 Mutation = Callable[[bytes, random.Random, bytes], bytes]  # of a file, by chance, with another file at hand
 

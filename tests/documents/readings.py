@@ -16,10 +16,8 @@ import pytest
 
 from documents import intake, parsing, sniffing
 from documents.structure import Failure, Limits, ParsedDocument
-from tests.documents.malformed import Sample
+from tests.documents.malformed import CODES, Sample
 
-REFUSED: Final = {"empty_file", "unsupported_type"}  # at the door
-CODES: Final = {"ready", *REFUSED, *(code.value for code in Failure if code is not Failure.PARSER_CRASHED)}
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _last = threading.local()
 

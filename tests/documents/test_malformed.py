@@ -66,7 +66,7 @@ def test_malformed_uploads_end_ready_or_failed_and_what_is_stored_can_be(
     settings.PARSE_SECONDS, settings.PARSE_MEMORY_BYTES = 3, 256 << 20
     by_name = {made.name: made for made in malformed.made()}
     ended = {name: end_of(by_name[name], tenant) for name in THROUGH}
-    assert {name: code for name, code in ended.items() if code not in readings.CODES} == {}
+    assert {name: code for name, code in ended.items() if code not in malformed.CODES} == {}
     assert {"ready", "out_of_memory", "encrypted"} <= set(ended.values())
     for document in Document.objects.for_tenant(tenant):
         assert document.status in {"ready", "failed"}
