@@ -15,7 +15,11 @@ SEED: Final = 20260901
 MUTATIONS_EACH: Final = 3  # of each kind, of each good file
 
 # How a malformed file may end: refused at the door, ready, or failed with a code that says why.
-REFUSED: Final = {"empty_file", "unsupported_type"}  # at the door
+REFUSED: Final = {
+    "empty_file",
+    "unsupported_type",
+    "invalid",
+}  # at the door; a name such as ".." is no name of a file
 CODES: Final = {"ready", *REFUSED, *(code.value for code in Failure if code is not Failure.PARSER_CRASHED)}
 
 Mutation = Callable[[bytes, random.Random, bytes], bytes]  # of a file, by chance, with another file at hand
