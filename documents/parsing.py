@@ -1,29 +1,22 @@
-"""Reads an uploaded file in a process of its own, which may hang, swell or crash without harm to the worker.
+"""Reads an uploaded file in a process of its own, which may hang, swell or crash without harm to the worker."""
 
-`subprocess` and not `multiprocessing`: a Celery prefork worker is daemonic and may not have multiprocessing children.
-"""
-
-import contextlib
 import logging
 import os
 import selectors
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from documents import parsing_frame
+from documents import parsing_frame, parsing_link
 from documents.formats import PARSERS
 from documents.structure import Failure, Limits, ParsedDocument
 
 logger = logging.getLogger(__name__)
 
 STDERR_BYTES: Final = 4096
+TRIES: Final = 2  # a server that is lost twice with the same file is lost by it
 READ_BYTES: Final = 1 << 16
 LOGGED: Final = 400  # characters of it that a log line shows
 SENTENCES: Final = {
@@ -37,9 +30,6 @@ SENTENCES: Final = {
     Failure.OUT_OF_MEMORY: "Reading the file took more memory than allowed.",
     Failure.PARSER_CRASHED: "The file could not be read: it made its reader fail.",
 }
-# -I keeps the environment and the working directory out of the import path, which then is given explicitly.
-_START: Final = "import sys; sys.path.insert(0, sys.argv[1]); from documents.parsing_child import main; main(sys.argv[2:])"
-_ROOT: Final = str(Path(__file__).resolve().parent.parent)
 
 
 class ParseFailed(Exception):
@@ -59,6 +49,7 @@ class _Ending:
     stderr: bytearray = field(default_factory=bytearray)
     stopped: Failure | None = None
     returncode: int = 0
+    peak_bytes: int = 0
 
 
 def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
@@ -69,11 +60,17 @@ def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
     """
     if media_type not in PARSERS:
         raise KeyError(media_type)
-    with path.open("rb") as source, tempfile.TemporaryDirectory(prefix="parsing-") as empty_folder:
-        ending = _run(command(media_type, limits), source.fileno(), empty_folder, limits=limits)
+    with path.open("rb") as source:
+        ending = _run(source.fileno(), media_type, limits)
     result = _judge(ending, limits)
     if isinstance(result, Failure):
-        logger.info("parsing failed: %s, exit %d: %s", result, ending.returncode, _last_words(ending.stderr))
+        logger.info(
+            "parsing failed: %s, exit %d, %d MiB: %s",
+            result,
+            ending.returncode,
+            ending.peak_bytes >> 20,
+            _last_words(ending.stderr),
+        )
         raise ParseFailed(result, limits)
     return result
 
@@ -84,46 +81,30 @@ def _last_words(stderr: bytes | bytearray) -> str:
     return "".join(character for character in text if character.isprintable() or character == "\n")[-LOGGED:]
 
 
-def command(media_type: str, limits: Limits) -> list[str]:
-    """How the child is started; nothing in it comes from the person who uploaded."""
-    settings = [str(value) for value in astuple(limits)]
-    return [sys.executable, "-I", "-X", "utf8", "-c", _START, _ROOT, media_type, str(os.getpid()), *settings]
-
-
-def _run(arguments: Sequence[str], source: int, folder: str, *, limits: Limits) -> _Ending:
-    """Start the child, read until it ends or breaks a limit, and leave nothing of it behind."""
-    child = subprocess.Popen(
-        arguments,
-        stdin=source,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=folder,
-        env=_environment(),
-        start_new_session=True,
-    )
+def _run(source: int, media_type: str, limits: Limits) -> _Ending:
+    """Have the file read until the child ends or breaks a limit, and leave nothing of it behind."""
     ending = _Ending()
-    with child:
+    for _ in range(TRIES):
+        ending = _Ending()
         try:
-            _read(child, ending, limits)
-        finally:
-            _kill_group(child.pid)
-            ending.returncode = child.wait()
+            with parsing_link.reading(source, media_type, limits) as child:
+                _read(child, ending, limits)
+                ending.returncode, ending.peak_bytes = child.end()
+            break
+        except parsing_link.ServerLost as error:
+            logger.warning("the parsing server was lost: %s", error)
+            if ending.stopped is not None:
+                break
     return ending
 
 
-def _environment() -> dict[str, str]:
-    """Nothing but what some interpreters need to find their own libraries: no secret, no address of a database."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-
-
-def _read(child: subprocess.Popen[bytes], ending: _Ending, limits: Limits) -> None:
+def _read(child: parsing_link.Child, ending: _Ending, limits: Limits) -> None:
     """Collect both pipes until they close; sets `ending.stopped` when time or size runs out first."""
     deadline = time.monotonic() + limits.seconds
     most = parsing_frame.largest_frame(limits)
     with selectors.DefaultSelector() as selector:
         for pipe, target in ((child.stdout, ending.frame), (child.stderr, ending.stderr)):
-            if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, target)
+            selector.register(pipe, selectors.EVENT_READ, target)
         while selector.get_map():
             ready = selector.select(max(0.0, deadline - time.monotonic()))
             for key, _ in ready:
@@ -140,13 +121,6 @@ def _read(child: subprocess.Popen[bytes], ending: _Ending, limits: Limits) -> No
             if len(ending.frame) > most:
                 ending.stopped = Failure.TOO_LARGE_TEXT
                 return
-
-
-def _kill_group(pid: int) -> None:
-    """End the child and whatever it started. It leads its own session, so nobody else is in the group."""
-    # Gone already; macOS answers EPERM for a group of zombies.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def _judge(ending: _Ending, limits: Limits) -> ParsedDocument | Failure:

@@ -1,7 +1,6 @@
-"""The process that reads a stranger's file, started by `documents.parsing`. Loads no Django and knows no secret.
+"""What the process does that reads a stranger's file: forked by `documents.parsing_server`, for this one file.
 
 Reads the file from standard input and writes one frame (see `documents.parsing_frame`) to standard output.
-Arguments: media type, parent's process id, then the fields of `Limits` in order.
 """
 
 import importlib
@@ -19,11 +18,9 @@ INPUT: Final = Path("/dev/stdin")
 SYSTEM_FOLDERS: Final = ("/usr", "/lib", "/lib64")
 
 
-def main(arguments: list[str]) -> None:
+def main(media_type: str, limits: Limits, *, server: int) -> None:
     """Parse standard input and answer; every failure that can be named is a frame, the others end the process."""
-    media_type, parent_pid, seconds, memory_bytes, pages, characters = arguments
-    limits = Limits(float(seconds), int(memory_bytes), int(pages), int(characters))
-    sandbox.die_with(int(parent_pid))
+    sandbox.die_with(server)
     sandbox.limit_resources(limits)
     code_folder = str(Path(__file__).parent)
     sandbox.confine((sys.prefix, sys.base_prefix, code_folder, *SYSTEM_FOLDERS), sys.stdin.fileno())

@@ -77,6 +77,8 @@ def limits(queue: Document.Queue = Queue.LOW) -> Limits:
         memory_bytes=settings.PARSE_MEMORY_BYTES,
         pages=settings.PARSE_MAX_PAGES,
         characters=settings.PARSE_MAX_CHARACTERS,
+        decompressed_bytes=settings.PARSE_MAX_DECOMPRESSED_BYTES,
+        depth=settings.PARSE_MAX_DEPTH,
     )
 
 

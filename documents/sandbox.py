@@ -2,7 +2,7 @@
 
 Landlock (Linux 5.13 and later) needs no privilege: afterwards the process can read nothing but the interpreter and its
 input, write nothing, signal nobody (Linux 6.12), and read neither memory nor environment of the process that started it.
-A seccomp filter takes sockets and new programs away. Where the kernel or a container forbids one of them the rest holds.
+A seccomp filter takes sockets, new processes and programs away. Where the kernel or a container forbids one of them the rest holds.
 Constants from linux/prctl.h, linux/landlock.h, linux/filter.h, linux/audit.h and the architectures' system call tables.
 """
 
@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from documents.structure import Limits
@@ -24,10 +25,11 @@ _PR_SET_DUMPABLE: Final = 4
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _SECCOMP_MODE_FILTER: Final = 2
-# Per machine: its audit number, then socket, io_uring_setup (which opens sockets too), execve, execveat, ptrace, process_vm_readv.
+# Per machine: its audit number, then socket, io_uring_setup (which opens sockets too), execve, execveat, ptrace,
+# process_vm_readv, clone, clone3, and where they exist fork and vfork: RLIMIT_NPROC does not hold root.
 _REFUSED_CALLS: Final = {
-    "x86_64": (0xC000003E, (41, 425, 59, 322, 101, 310)),
-    "aarch64": (0xC00000B7, (198, 425, 221, 281, 117, 270)),
+    "x86_64": (0xC000003E, (41, 425, 59, 322, 101, 310, 56, 435, 57, 58)),
+    "aarch64": (0xC00000B7, (198, 425, 221, 281, 117, 270, 220, 435)),
 }
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _CREATE_RULESET_VERSION: Final = 1
@@ -74,13 +76,22 @@ def die_with(parent_pid: int) -> None:
         sys.exit("the parent is gone")
 
 
+def go_first() -> None:
+    """Have the kernel, when memory runs out, end this process and its children before any other."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def limit_resources(limits: Limits) -> None:
-    """Cap memory and CPU time by `limits`; allow no file to grow, no new process, no core dump, few open files."""
+    """Cap memory and CPU time by `limits`; allow no file to grow, no new process, no core dump, few open files.
+
+    What is mapped already is the libraries', shared with the process that forked this one, and is not counted.
+    """
     cpu_seconds = (
         math.ceil(limits.seconds) + 1
     )  # the parent's clock ends the child first, unless the parent hangs
     for what, most in (
-        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_AS, _mapped_bytes() + limits.memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
@@ -92,6 +103,15 @@ def limit_resources(limits: Limits) -> None:
         # macOS refuses some of these; it is a place to develop on, not to serve from.
         with suppress(ValueError, OSError):
             resource.setrlimit(what, (least, least))
+
+
+def _mapped_bytes() -> int:
+    """This process's address space; 0 where the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[0]
+    except OSError:
+        return 0
+    return int(pages) * resource.getpagesize()
 
 
 def landlock_version() -> int:
@@ -136,7 +156,7 @@ def _allow(libc: ctypes.CDLL, ruleset: int, parent: int, rights: int) -> None:
 
 
 def refuse_calls() -> bool:
-    """Answer EPERM to the system calls that open a socket or start a program; whether the kernel agreed."""
+    """Answer EPERM to the system calls that open a socket or start a process; whether the kernel agreed."""
     machine = os.uname().machine
     if sys.platform != "linux" or machine not in _REFUSED_CALLS:
         return False

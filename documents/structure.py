@@ -35,12 +35,18 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost: wall clock seconds, bytes of address space, pages, characters of text."""
+    """What one file may cost: wall clock seconds, bytes of address space beyond the libraries', pages, characters of text.
+
+    `decompressed_bytes`: of all that the file's packed parts hold together, as they come out and not as they are declared.
+    `depth`: how many elements, messages or archives may stand within one another.
+    """
 
     seconds: float = 60.0
     memory_bytes: int = 2**30
     pages: int = 2_000
     characters: int = 20_000_000
+    decompressed_bytes: int = 2**28
+    depth: int = 100
 
 
 class Kind(StrEnum):

@@ -282,6 +282,8 @@ PARSE_SECONDS = environment.integer("PARSE_SECONDS", 60, minimum=1)
 PARSE_MEMORY_BYTES = environment.integer("PARSE_MEMORY_BYTES", 1024**3, minimum=64 * 1024**2)
 PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
 PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
+PARSE_MAX_DECOMPRESSED_BYTES = environment.integer("PARSE_MAX_DECOMPRESSED_BYTES", 256 * 1024**2, minimum=1)
+PARSE_MAX_DEPTH = environment.integer("PARSE_MAX_DEPTH", 100, minimum=1)
 # What takes longer, or is larger, is processed by the workers for large files; see documents/reading.py.
 QUICK_PARSE_SECONDS = environment.integer("QUICK_PARSE_SECONDS", 3, minimum=1)
 QUICK_BYTES = environment.integer("QUICK_BYTES", 4 * 1024 * 1024, minimum=1)

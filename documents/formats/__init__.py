@@ -1,7 +1,7 @@
 """Which module reads which media type.
 
 Each module has `parse(path: Path, limits: Limits) -> ParsedDocument` and raises `UnreadableError`. They are named here and
-imported only in the parsing child, so that a text file does not pay for the PDF library.
+imported only in the parsing server and its children, so that nobody else pays for their libraries.
 """
 
 from typing import Final

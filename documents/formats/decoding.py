@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from charset_normalizer import from_bytes
+
 from documents.structure import Failure, Limits, UnreadableError
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -76,8 +78,6 @@ def _decode_as(raw: bytes, encoding: str) -> str:
 
 def _guess(raw: bytes) -> str:
     """The likeliest single-byte or East Asian encoding; Windows-1252 when nothing is likely."""
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - takes 50 ms to load, and few files need it
-
     # The sample begins shortly before the first byte above ASCII, which may be far into the file.
     found = _HIGH.search(raw)
     start = max(0, found.start() - SAMPLE_BYTES // 4) if found else 0

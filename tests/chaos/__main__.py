@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import limits, outages, pooled, records, revocation, waiting
+from tests.chaos import limits, malformed, outages, pooled, records, revocation, waiting
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -26,6 +26,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "outage-killed": outages.whole_killed,
     "outage-stopped": outages.whole_stopped,
     "outage-slow": outages.whole_slow,
+    "malformed": malformed.whole,
 }
 
 

@@ -1,60 +1,18 @@
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from documents import parsing, parsing_frame, sandbox
+from documents import parsing, parsing_frame, parsing_link, sandbox
 from documents.parsing import ParseFailed, parse
 from documents.structure import Block, Failure, Kind, Limits, ParsedDocument
 from tests.documents import pdfs
-
-ROOT = str(Path(parsing.__file__).resolve().parent.parent)
-# A child that takes on every restriction of the real one and then runs a hostile parser instead of ours.
-HOSTILE = """
-import sys, types
-sys.path.insert(0, {root!r})
-from documents import formats, parsing_child
-module = types.ModuleType("hostile")
-def parse(path, limits):
-    import os, socket, time
-    from documents.structure import Block, ParsedDocument
-{body}
-    return ParsedDocument(text="unharmed")
-module.parse = parse
-sys.modules["hostile"] = module
-formats.PARSERS["text/plain"] = "hostile"
-parsing_child.main(sys.argv[1:])
-"""
-
-Hostile = Callable[[str], None]
-
-
-@pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch) -> Hostile:
-    real = parsing.command
-
-    def install(body: str) -> None:
-        script = HOSTILE.format(root=ROOT, body="\n".join("    " + line for line in body.splitlines()))
-
-        def command(media_type: str, limits: Limits) -> list[str]:
-            arguments = real(media_type, limits)
-            return [sys.executable, "-I", "-c", script, *arguments[arguments.index(media_type) :]]
-
-        monkeypatch.setattr(parsing, "command", command)
-
-    return install
-
-
-@pytest.fixture
-def upload(tmp_path: Path) -> Path:
-    path = tmp_path / "upload"
-    path.write_text("One.\n\nTwo.")
-    return path
+from tests.documents.conftest import ROOT, Hostile, alive, children, servers, wait_for
 
 
 def failure(path: Path, media_type: str = "text/plain", **limits: float) -> ParseFailed:
@@ -117,12 +75,12 @@ def test_a_hostile_child_ends_in_a_code_and_leaves_nothing(
     hostile: Hostile, upload: Path, body: str, code: Failure
 ) -> None:
     hostile(body)
-    begun, before = time.monotonic(), children()
+    begun = time.monotonic()
     caught = failure(
         upload, seconds=1.0 if code is Failure.TIMED_OUT else 20.0, memory_bytes=200 << 20, characters=10_000
     )
     assert (caught.code, time.monotonic() - begun < 10) == (code, True)
-    assert children() <= before
+    assert children() == servers()
 
 
 @pytest.mark.skipif(sandbox.landlock_version() < 6, reason="the kernel is older than Linux 6.12")
@@ -137,6 +95,7 @@ def test_a_hostile_child_ends_in_a_code_and_leaves_nothing(
         "socket.create_connection(('127.0.0.1', 9), 1)",
         "socket.socket(socket.AF_UNIX)",
         "os.kill(os.getppid(), 0)",
+        "os.fork()",
     ],
 )
 def test_a_hostile_child_reaches_nothing_outside(hostile: Hostile, upload: Path, attempt: str) -> None:
@@ -152,16 +111,22 @@ def test_the_child_knows_no_secret(hostile: Hostile, upload: Path, monkeypatch: 
     assert "secret" not in text
 
 
-def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path, upload: Path) -> None:
-    marker = tmp_path / "pid"
-    child = f"import os, sys, time; sys.path.insert(0, {ROOT!r}); from documents import sandbox; sandbox.die_with(int(sys.argv[1])); open({str(marker)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    parent = f"import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}, str(os.getpid())]); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", parent])
-    wait_for(lambda: marker.exists() and marker.read_text() != "")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    pid = int(marker.read_text())
-    wait_for(lambda: not alive(pid))
+def test_nothing_survives_a_worker_that_is_killed(hostile: Hostile, upload: Path) -> None:
+    hostile("time.sleep(60)")
+    server = parsing_link.command()
+    code = (
+        f"import sys; sys.path.insert(0, {ROOT!r}); from pathlib import Path; from documents import parsing, parsing_link;"
+        f" from documents.structure import Limits; import os;"
+        f" parsing_link.command = lambda: [*{server[:-1]!r}, str(os.getpid())];"
+        f" parsing.parse(Path({str(upload)!r}), 'text/plain', limits=Limits())"
+    )
+    worker = psutil.Popen([sys.executable, "-c", code])
+    wait_for(lambda: len(worker.children(recursive=True)) == 2)
+    family = worker.children(recursive=True)
+    os.kill(family[0].pid, signal.SIGSTOP)  # a server that hangs sees nothing of its worker's end
+    worker.kill()
+    worker.wait()
+    wait_for(lambda: not any(alive(process.pid) for process in family))
 
 
 def test_the_log_shows_the_end_of_what_a_child_said_and_no_control_characters(
@@ -177,27 +142,8 @@ def test_the_log_shows_the_end_of_what_a_child_said_and_no_control_characters(
     assert len(line) < 600
 
 
-def children() -> set[int]:
-    """The processes that this one started and that are not gone: running, or waiting to be reaped."""
-    return {child.pid for child in psutil.Process().children()}
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    except FileNotFoundError:
-        return False
-
-
 def test_the_child_loads_no_django() -> None:
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import documents.parsing_child, documents.formats.pdf, documents.formats.markdown; print('django' in sys.modules)"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import documents.parsing_server, documents.formats.pdf, documents.formats.markdown; print('django' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-I", "-c", code, ROOT], text=True).strip() == "False"
 
 
