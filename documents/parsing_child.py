@@ -21,8 +21,8 @@ SYSTEM_FOLDERS: Final = ("/usr", "/lib", "/lib64")
 
 def main(arguments: list[str]) -> None:
     """Parse standard input and answer; every failure that can be named is a frame, the others end the process."""
-    media_type, parent_pid, seconds, memory_bytes, pages, characters = arguments
-    limits = Limits(float(seconds), int(memory_bytes), int(pages), int(characters))
+    media_type, parent_pid, seconds, *counts = arguments
+    limits = Limits(float(seconds), *map(int, counts))
     sandbox.die_with(int(parent_pid))
     sandbox.limit_resources(limits)
     code_folder = str(Path(__file__).parent)

@@ -20,6 +20,9 @@ class Failure(StrEnum):
     NEEDS_OCR = "needs_ocr"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_LARGE_TEXT = "too_large_text"
+    TOO_LARGE_UNPACKED = "too_large_unpacked"
+    TOO_DEEP = "too_deep"
+    UNSAFE_XML = "unsafe_xml"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     PARSER_CRASHED = "parser_crashed"
@@ -35,12 +38,15 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost: wall clock seconds, bytes of address space, pages, characters of text."""
+    """What one file may cost: wall clock seconds, bytes of address space, pages, characters of text, bytes that its
+    compressed parts unpack to, and levels of nesting."""
 
     seconds: float = 60.0
     memory_bytes: int = 2**30
     pages: int = 2_000
     characters: int = 20_000_000
+    decompressed_bytes: int = 256 * 2**20
+    depth: int = 100
 
 
 class Kind(StrEnum):
@@ -71,8 +77,9 @@ class ParsedDocument:
     """A document as decoded text.
 
     `text`: for txt and md the file's characters as decoded (byte order mark removed, line ends untouched, NUL
-    and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order.
-    `page_starts`: where each page begins in `text`, ascending, the first 0; empty for formats without pages.
+    and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order;
+    for the others what `documents.formats.building` makes of their paragraphs and tables.
+    `page_starts`: where each page, slide or sheet begins in `text`, ascending, the first 0; empty for formats without.
     """
 
     text: str
