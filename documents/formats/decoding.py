@@ -112,8 +112,8 @@ def decode_labelled(raw: bytes, label: str) -> str:
     marks = tuple(mark for mark, _ in BYTE_ORDER_MARKS)
     if label.lower().startswith("utf-16") and b"\0" in raw and not raw.startswith(marks):
         return storable(_decode_as(raw, "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"))
-    encoding = _encoding_of(label)
-    if encoding is None or raw.startswith(marks):
+    encoding = _encoding_of(label) or "utf-8"
+    if encoding == "utf-8" or raw.startswith(marks):
         return decode(raw)
     if encoding not in _SEVEN_BITS and not raw.isascii():
         try:

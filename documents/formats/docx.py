@@ -93,8 +93,10 @@ class _Reader:
     def _paragraph(self, paragraph: Any, depth: int) -> None:
         style = self._styles.of(paragraph.find("{*}pPr"))
         inline = self._inline(paragraph, depth)
+        notes, self._pending = self._pending, []
         if inline.text.strip() and not style.name.casefold().startswith("toc "):
             self._say(inline.text, style)
+        self._pending = notes
         if inline.boxes or self._pending:
             self._flush()
         for box in inline.boxes:

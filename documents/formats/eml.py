@@ -13,7 +13,7 @@ from email.header import Header, decode_header
 from email.message import Message
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from documents import formats, sniffing
 from documents.formats import html
@@ -33,7 +33,7 @@ _MULTIPART: Final = re.compile(rb"^content-type:[ \t]*multipart/", re.IGNORECASE
 _LOCKED: Final = {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"}
 _BLANK_LINES: Final = re.compile(r"\n\s*\n")
 
-Mail = Message[str, str]
+Mail: TypeAlias = "Message[str, str]"  # generic in the stubs alone
 
 
 def parse(path: Path, limits: Limits) -> ParsedDocument:

@@ -16,7 +16,7 @@ _LEFT_OUT: Final = frozenset(
 )
 _BLOCKS: Final = frozenset(
     """
-    address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure
+    address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure
     footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu ol optgroup option p search section
     summary table tbody td tfoot th thead tr ul
     """.split()  # noqa: SIM905 - as a list it would be a column of words
@@ -121,7 +121,7 @@ class Page:
     def _enter_cell(self, tag: str) -> None:
         if tag == "tr" and self._table is not None:
             self._table.begin_row()
-        if tag in {"tr", "td", "th"}:
+        if tag in {"tr", "td", "th", "caption"}:
             self._words.clear()
         else:
             self._words.append(" ")
@@ -129,6 +129,9 @@ class Page:
     def _leave_cell(self, node: Any, tag: str, table: HtmlTable) -> None:
         if tag in {"td", "th"}:
             table.add(node, one_line("".join(self._words)))
+            self._words.clear()
+        elif tag == "caption":
+            self.builder.paragraph("".join(self._words))
             self._words.clear()
         elif tag == "table":
             self._words.clear()

@@ -23,7 +23,6 @@ class _Cell:
 class HtmlTable:
     """Collects cells in the order in which they stand in the page."""
 
-    caption: str = ""
     _rows: list[list[_Cell]] = field(default_factory=list)
 
     def begin_row(self) -> None:
@@ -56,7 +55,7 @@ class HtmlTable:
             column = _continue(cells, above, below, 0)
             for cell in row:
                 cells.append(tables.Cell(cell.text, cell.columns))
-                if cell.rows > 1:
+                if cell.rows > 1 and column < _MOST_COLUMNS:
                     below[column] = (cell.rows - 1, cell.columns)
                 column = _continue(cells, above, below, column + cell.columns)
             for at in sorted(above):
@@ -77,7 +76,7 @@ def _continue(
     while column in above:
         rows, columns = above.pop(column)
         cells.append(tables.Cell(None, columns))
-        if rows > 1:
+        if rows > 1 and column < _MOST_COLUMNS:
             below[column] = (rows - 1, columns)
         column += columns
     return column

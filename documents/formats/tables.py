@@ -106,7 +106,7 @@ def guess_header_rows(sample: Sequence[Row]) -> int:
     if len(first) > 2:
         return 1
     last = max(first)
-    return int(all(is_figure(row[last]) for row in sample[1:] if last in row))
+    return int(len(sample) > 2 and all(is_figure(row[last]) for row in sample[1:] if last in row))
 
 
 def is_header(first: Row, second: Row) -> bool:

@@ -63,13 +63,13 @@ class _Workbook:
                 yield sheet.get("name") or "", relation.target
 
     def rows(self, raw: bytes) -> Iterator[tuple[int, tables.Row]]:
-        """The rows of a sheet's part that are not empty, with their numbers from 1."""
+        """The rows of a sheet's part that are not empty, with their numbers among the rows that are shown."""
         merges = xlsx_grid.Merges.of(raw)
-        for number, cells in xlsx_grid.rows(raw):
+        for number, place, cells in xlsx_grid.rows(raw):
             row = {column: text for column, cell in cells if (text := self._text(cell))}
             merges.apply(number, row)
             if row:
-                yield number, row
+                yield place, row
 
     def _text(self, cell: Any) -> str:
         """A cell as it is shown, on one line."""

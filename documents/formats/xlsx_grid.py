@@ -57,10 +57,10 @@ class Merges:
             row.update(dict.fromkeys(range(merge.first + 1, beyond), Spanned(merge.text)))
 
 
-def rows(raw: bytes) -> Iterator[tuple[int, list[tuple[int, Any]]]]:
-    """Each shown row's number from 1, and its shown cells by their column from 0."""
+def rows(raw: bytes) -> Iterator[tuple[int, int, list[tuple[int, Any]]]]:
+    """Each shown row's number from 1, its number among the shown ones, and its shown cells by their column from 0."""
     hidden: set[int] = set()
-    filtered, number = False, 0
+    filtered, number, left_out = False, 0, 0
     for element in elements(raw, "sheetPr", "col", "row"):
         name = local(element)
         if name == "sheetPr":
@@ -72,7 +72,10 @@ def rows(raw: bytes) -> Iterator[tuple[int, list[tuple[int, Any]]]]:
             number = int(written) if written.isdecimal() and len(written) < 9 else number + 1
             folded = filtered or element.get("outlineLevel", "0") != "0"
             if folded or element.get("hidden") not in _ON:
-                yield number, [(column, cell) for column, cell in _cells(element) if column not in hidden]
+                shown = [(column, cell) for column, cell in _cells(element) if column not in hidden]
+                yield number, number - left_out, shown
+            else:
+                left_out += 1
 
 
 def column_of(letters: str) -> int:
