@@ -129,17 +129,16 @@ def _suffix(filename: str) -> str:
 
 def _container_type(file: IO[bytes], filename: str) -> str | None:
     """An Office file, told by its parts; a locked one shows nothing but that it is one, so that its name must do."""
-    position = file.tell()
+    position, named = file.tell(), _BY_NAME.get(_suffix(filename))
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
     try:
-        file.seek(0)
-        if file.read(len(_OLE)) == _OLE:
-            named = {".xlsx": _XLSX, ".xlsm": _XLSX, ".pptx": _PPTX, ".pptm": _PPTX}.get(
-                _suffix(filename), _DOCX
-            )
-            return named if _holds(file, _OLE_ENCRYPTED) else None
+        if head.startswith(_OLE):
+            return named or _DOCX if _holds(file, _OLE_ENCRYPTED) else None
         content_types = Archive(file, budget=_CONTENT_TYPES_BYTES).read(_CONTENT_TYPES)
     except UnreadableError:
-        return None
+        # A copy that was cut off lacks the zip's directory, which is its end. Its parser will say that it is damaged.
+        return named if _CONTENT_TYPES.encode() in head else None
     finally:
         file.seek(position)
     main = _MAIN_PART.search(content_types)

@@ -178,6 +178,12 @@ def _words(value: str | Header) -> str:
     except HeaderParseError:
         return str(value)
     return "".join(
-        piece if isinstance(piece, str) else decode_labelled(piece, charset) if charset else decode(piece)
-        for piece, charset in pieces
+        piece if isinstance(piece, str) else _eight_bit(piece, charset) for piece, charset in pieces
     )
+
+
+def _eight_bit(piece: bytes, charset: str | None) -> str:
+    """A header's bytes. Without a charset they are UTF-8 or western: a few words are too little for a guess."""
+    if charset and charset != "unknown-8bit":
+        return decode_labelled(piece, charset)
+    return decode_labelled(piece, "cp1252")

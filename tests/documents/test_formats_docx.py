@@ -54,7 +54,9 @@ def test_list_items_have_their_numbers_one_a_line() -> None:
 def test_each_cell_stands_with_its_columns_header() -> None:
     merged = "<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc>"
     start = f'<w:tc><w:tcPr><w:vMerge w:val="restart"/></w:tcPr>{paragraph("North")}</w:tc>'
-    rows = "".join(f"<w:tr>{first}<w:tc>{paragraph(f'{n} t')}</w:tc></w:tr>" for n, first in enumerate([start, merged]))
+    rows = "".join(
+        f"<w:tr>{first}<w:tc>{paragraph(f'{n} t')}</w:tc></w:tr>" for n, first in enumerate([start, merged])
+    )
     head = f"<w:tr><w:trPr><w:tblHeader/></w:trPr><w:tc>{paragraph('Region')}</w:tc><w:tc>{paragraph('Load')}</w:tc></w:tr>"
     document = parsed(f"<w:tbl>{head}{rows}</w:tbl>")
     assert document.text == "| Region | Load |\n| Region: North | Load: 0 t |\n| Region: North | Load: 1 t |"
@@ -62,8 +64,13 @@ def test_each_cell_stands_with_its_columns_header() -> None:
 
 
 def test_headers_are_guessed_where_none_are_marked_and_a_form_has_none() -> None:
-    document = parsed(table(["Region", "2023", "2024"], ["East", "1.5", "2.5"]) + table(["Name", "Ann"], ["Seat", "Oslo"]))
-    assert document.text == "| Region | 2023 | 2024 |\n| Region: East | 2023: 1.5 | 2024: 2.5 |\n\n| Name | Ann |\n| Seat | Oslo |"
+    document = parsed(
+        table(["Region", "2023", "2024"], ["East", "1.5", "2.5"]) + table(["Name", "Ann"], ["Seat", "Oslo"])
+    )
+    assert (
+        document.text
+        == "| Region | 2023 | 2024 |\n| Region: East | 2023: 1.5 | 2024: 2.5 |\n\n| Name | Ann |\n| Seat | Oslo |"
+    )
 
 
 def test_tracked_changes_read_as_accepted_and_hidden_text_is_left_out() -> None:
@@ -76,7 +83,10 @@ def test_tracked_changes_read_as_accepted_and_hidden_text_is_left_out() -> None:
 def test_footnotes_text_boxes_and_images_stay_with_their_paragraph() -> None:
     box = f"<w:txbxContent>{paragraph('In the box')}</w:txbxContent>"
     drawing = f'<mc:AlternateContent><mc:Choice><w:drawing><wp:docPr descr="A map"/>{box}</w:drawing></mc:Choice><mc:Fallback><w:pict>{box}</w:pict></mc:Fallback></mc:AlternateContent>'
-    body = f'<w:p><w:r><w:t>Claim</w:t><w:footnoteReference w:id="5"/></w:r><w:r>{drawing}</w:r></w:p>' + paragraph("Next")
+    body = (
+        f'<w:p><w:r><w:t>Claim</w:t><w:footnoteReference w:id="5"/></w:r><w:r>{drawing}</w:r></w:p>'
+        + paragraph("Next")
+    )
     notes = f'<w:footnotes {W}><w:footnote w:id="0">{paragraph("rule")}</w:footnote><w:footnote w:id="5">{paragraph("Source")}</w:footnote></w:footnotes>'
     document = parsed(body, footnotes=notes)
     assert document.text == "Claim[^1] [Image: A map]\n\n[^1]: Source\n\nIn the box\n\nNext"
@@ -98,7 +108,11 @@ def test_nesting_beyond_the_limit_and_empty_documents_are_refused() -> None:
     body = paragraph("deep")
     for _ in range(40):
         body = f"<w:tbl><w:tr><w:tc>{body}</w:tc></w:tr></w:tbl>"
-    for content, code in ((body, Failure.TOO_DEEP), (paragraph(" "), Failure.NO_TEXT), (body.replace("<w:p>", "<w:sdt>" * 300), Failure.TOO_DEEP)):
+    for content, code in (
+        (body, Failure.TOO_DEEP),
+        (paragraph(" "), Failure.NO_TEXT),
+        (body.replace("<w:p>", "<w:sdt>" * 300), Failure.TOO_DEEP),
+    ):
         with pytest.raises(UnreadableError) as caught:
             parsed(content.replace("</w:p>", "</w:sdt>" * 300 if "<w:sdt>" in content else "</w:p>"))
         assert caught.value.code is code

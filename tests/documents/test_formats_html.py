@@ -15,12 +15,17 @@ def test_headings_paragraphs_and_line_breaks_read_as_in_a_browser() -> None:
         "<!doctype html><title> A\n page </title><h1>Top <em>words</em></h1>loose <p>One<b>word</b>\n  and<br>a line<p>un<!-- c -->closed"
     )
     assert document.text == "Top words\n\nloose\n\nOneword and\na line\n\nunclosed"
-    assert [(b.kind, b.level, b.label) for b in document.blocks][:2] == [(Kind.HEADING, 1, "Top words"), (Kind.PARAGRAPH, 0, "")]
+    assert [(b.kind, b.level, b.label) for b in document.blocks][:2] == [
+        (Kind.HEADING, 1, "Top words"),
+        (Kind.PARAGRAPH, 0, ""),
+    ]
     assert (document.title, document.page_starts) == ("A page", [])
 
 
 def test_list_items_have_their_numbers_and_terms_their_meanings() -> None:
-    document = parsed("<ul><li>one<li>two<ol start=3><li>in<li value=9>ner</ol><li><p>para</ul><dl><dt>SLA<dd>A promise</dl>")
+    document = parsed(
+        "<ul><li>one<li>two<ol start=3><li>in<li value=9>ner</ol><li><p>para</ul><dl><dt>SLA<dd>A promise</dl>"
+    )
     assert document.text == "- one\n- two\n  3. in\n  9. ner\n- para\n\n- SLA\n  A promise"
     assert [block.kind for block in document.blocks] == [Kind.LIST, Kind.LIST]
 
@@ -69,9 +74,15 @@ def test_what_is_not_seen_is_left_out() -> None:
         ("plain", "ascii", "<meta charset=rot13>"),
     ],
 )
-def test_the_encoding_is_what_the_page_names_unless_the_bytes_say_otherwise(text: str, encoding: str, before: str) -> None:
+def test_the_encoding_is_what_the_page_names_unless_the_bytes_say_otherwise(
+    text: str, encoding: str, before: str
+) -> None:
     page = f"<p>{text}</p>"
-    raw = (f"{before}<html><head></head>{page}" if before.startswith("<?") else f"<html><head>{before}</head>{page}").encode(encoding)
+    raw = (
+        f"{before}<html><head></head>{page}"
+        if before.startswith("<?")
+        else f"<html><head>{before}</head>{page}"
+    ).encode(encoding)
     assert parsed(raw).text == text
 
 

@@ -53,7 +53,10 @@ def flagged() -> bytes:
 
 
 FILES: dict[str, tuple[Callable[[], bytes], Failure]] = {
-    "lying bomb": (lambda: bomb(5_000_000), Failure.CORRUPT),  # it ends after ten bytes, with a wrong checksum
+    "lying bomb": (
+        lambda: bomb(5_000_000),
+        Failure.CORRUPT,
+    ),  # it ends after ten bytes, with a wrong checksum
     "honest bomb": (lambda: office.docx(office.paragraph("a" * 40_000_000)), Failure.TOO_LARGE_UNPACKED),
     "many members": (lambda: many_members(30_000), Failure.TOO_LARGE_UNPACKED),
     "entities": (lambda: document(f"{ENTITY}<d>&b;</d>"), Failure.UNSAFE_XML),
@@ -98,7 +101,9 @@ def test_each_office_format_is_read_in_the_confined_child(tmp_path: Path) -> Non
 
 
 def test_references_that_lead_out_are_not_followed() -> None:
-    outside = office._relations({"r1": ("header", "../../../../etc/hostname"), "r2": ("footnotes", "http://127.0.0.1/x")})
+    outside = office._relations(
+        {"r1": ("header", "../../../../etc/hostname"), "r2": ("footnotes", "http://127.0.0.1/x")}
+    )
     outside = outside.replace('Target="http', 'TargetMode="External" Target="http')
     body = f"<w:document {office.W}><w:body>{office.paragraph('words')}</w:body></w:document>"
     parts = {"word/document.xml": body, "word/_rels/document.xml.rels": outside}
@@ -110,7 +115,12 @@ def test_pages_and_text_are_counted_while_they_grow() -> None:
     sheets = office.xlsx({"S": office.cells(["word " * 100] * 10)})
     for read, raw, limits, code in (
         (pptx.read, slides, Limits(pages=3), Failure.TOO_MANY_PAGES),
-        (xlsx.read, office.xlsx({"A": "", "B": "", "C": office.cells(["x"])}), Limits(pages=2), Failure.TOO_MANY_PAGES),
+        (
+            xlsx.read,
+            office.xlsx({"A": "", "B": "", "C": office.cells(["x"])}),
+            Limits(pages=2),
+            Failure.TOO_MANY_PAGES,
+        ),
         (xlsx.read, sheets, Limits(characters=1_000), Failure.TOO_LARGE_TEXT),
     ):
         with pytest.raises(UnreadableError) as caught:

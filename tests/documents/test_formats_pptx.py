@@ -1,3 +1,5 @@
+import itertools
+
 from documents.formats import pptx
 from documents.structure import Kind, Limits, ParsedDocument
 from tests.documents import office
@@ -10,19 +12,25 @@ def parsed(*slides: str, **options: object) -> ParsedDocument:
 
 def pages(document: ParsedDocument) -> list[str]:
     bounds = [*document.page_starts, len(document.text)]
-    return [document.text[a:b].strip() for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [document.text[a:b].strip() for a, b in itertools.pairwise(bounds)]
 
 
 def test_a_slide_is_a_page_under_its_title_which_comes_first() -> None:
     document = parsed(shape("later words") + shape("Our Plan", "title"), shape("Second", "ctrTitle"))
     assert pages(document) == ["Our Plan\n\nlater words", "Second"]
-    assert [(b.kind, b.level) for b in document.blocks] == [(Kind.HEADING, 1), (Kind.PARAGRAPH, 0), (Kind.HEADING, 1)]
+    assert [(b.kind, b.level) for b in document.blocks] == [
+        (Kind.HEADING, 1),
+        (Kind.PARAGRAPH, 0),
+        (Kind.HEADING, 1),
+    ]
     assert document.title == "Our Plan"
 
 
 def test_lists_notes_and_groups_are_kept_and_the_masters_places_are_not() -> None:
     numbered = shape("one\ntwo", properties='<a:buAutoNum type="arabicPeriod" startAt="4"/>')
-    shapes = shape("a\nb", "body") + f"<p:grpSp>{numbered}</p:grpSp>" + shape("7", "sldNum") + shape("ACME", "ftr")
+    shapes = (
+        shape("a\nb", "body") + f"<p:grpSp>{numbered}</p:grpSp>" + shape("7", "sldNum") + shape("ACME", "ftr")
+    )
     document = parsed(shapes, notes={1: "Speak slowly"})
     assert document.text == "- a\n- b\n\n4. one\n5. two\n\nNotes: Speak slowly"
 

@@ -12,9 +12,18 @@ def parsed(sheets: dict[str, str], **options: object) -> ParsedDocument:
 
 
 def test_a_sheet_is_a_page_under_its_name_and_each_cell_has_its_header() -> None:
-    document = parsed({"Sales": cells(["Region", "Q1", "Q2"], ["North", 4.5, 7]), "None": "", "Costs": cells(["Rent", 9])})
-    assert document.text == "Sales\n\n| Region | Q1 | Q2 |\n| Region: North | Q1: 4.5 | Q2: 7 |\n\n\n\nCosts\n\n| Rent | 9 |"
-    assert [document.text[start : start + 5] for start in document.page_starts] == ["Sales", "\n\nCos", "Costs"]
+    document = parsed(
+        {"Sales": cells(["Region", "Q1", "Q2"], ["North", 4.5, 7]), "None": "", "Costs": cells(["Rent", 9])}
+    )
+    assert (
+        document.text
+        == "Sales\n\n| Region | Q1 | Q2 |\n| Region: North | Q1: 4.5 | Q2: 7 |\n\n\n\nCosts\n\n| Rent | 9 |"
+    )
+    assert [document.text[start : start + 5] for start in document.page_starts] == [
+        "Sales",
+        "\n\nCos",
+        "Costs",
+    ]
     assert [(b.kind, b.label) for b in document.blocks] == [
         (Kind.HEADING, "Sales"), (Kind.TABLE, ""), (Kind.HEADING, "Costs"), (Kind.TABLE, ""),
     ]  # fmt: skip
@@ -61,7 +70,9 @@ def test_hidden_sheets_rows_and_columns_are_left_out_but_what_a_filter_hides_is_
 
 
 def test_merged_cells_head_their_columns_and_stand_in_each_of_their_rows() -> None:
-    data = cells(["Sales by region"], ["Region", "2024", ""], ["", "Plan", "Real"], ["North", 1, 2], ["", 3, 4])
+    data = cells(
+        ["Sales by region"], ["Region", "2024", ""], ["", "Plan", "Real"], ["North", 1, 2], ["", 3, 4]
+    )
     merges = "".join(f'<mergeCell ref="{ref}"/>' for ref in ("A1:C1", "B2:C2", "A2:A3", "A4:A5"))
     document = parsed({"S": f'{data}<mergeCells count="4">{merges}</mergeCells>'})
     assert document.text == (
@@ -71,7 +82,15 @@ def test_merged_cells_head_their_columns_and_stand_in_each_of_their_rows() -> No
 
 
 def test_tables_that_a_blank_row_parts_have_their_own_headers() -> None:
-    rows = [["Item", "Kind", "Price"], ["Tea", "hot", 2], [], ["Cup", "blue", 3], [], ["Staff", "Role", "Since"], ["Ann", "cook", 2020]]
+    rows = [
+        ["Item", "Kind", "Price"],
+        ["Tea", "hot", 2],
+        [],
+        ["Cup", "blue", 3],
+        [],
+        ["Staff", "Role", "Since"],
+        ["Ann", "cook", 2020],
+    ]
     document = parsed({"S": cells(*rows)})  # type: ignore[arg-type]
     assert document.text.splitlines()[2:] == [
         "| Item | Kind | Price |", "| Item: Tea | Kind: hot | Price: 2 |", "| Item: Cup | Kind: blue | Price: 3 |", "",
