@@ -13,7 +13,7 @@ READ = (
 
 
 def parsed(raw: str | bytes, **limits: int) -> ParsedDocument:
-    return eml.read(raw.encode() if isinstance(raw, str) else raw, Limits(**limits))  # type: ignore[arg-type]
+    return eml.read(raw.encode() if isinstance(raw, str) else raw, Limits(**limits))
 
 
 def mail(*parts: str, kind: str = "mixed", boundary: str = "B", head: str = HEAD) -> str:
