@@ -41,11 +41,9 @@ def store(
     name = display_name(filename)
     with files.failures(), TemporaryFile() as spool:
         digest, size, head = _spool(chunks, spool)
-        media_type = sniffing.detect(head, name)
+        media_type = sniffing.detect(head, name, file=spool)
         if media_type is None:
-            raise UnsupportedType(
-                "Only text (.txt), Markdown (.md) and PDF files are read, told by their content."
-            )
+            raise UnsupportedType(sniffing.why_not(head))
         path = files.path_of(tenant.pk, digest)
         with files.holding(path):
             files.keep(spool, path=path, size=size)

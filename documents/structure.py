@@ -20,6 +20,9 @@ class Failure(StrEnum):
     NEEDS_OCR = "needs_ocr"
     TOO_MANY_PAGES = "too_many_pages"
     TOO_LARGE_TEXT = "too_large_text"
+    TOO_LARGE_UNPACKED = "too_large_unpacked"
+    TOO_DEEP = "too_deep"
+    UNSAFE_XML = "unsafe_xml"
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     PARSER_CRASHED = "parser_crashed"
@@ -77,8 +80,9 @@ class ParsedDocument:
     """A document as decoded text.
 
     `text`: for txt and md the file's characters as decoded (byte order mark removed, line ends untouched, NUL
-    and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order.
-    `page_starts`: where each page begins in `text`, ascending, the first 0; empty for formats without pages.
+    and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order;
+    for the others what `documents.formats.building` makes of their paragraphs and tables.
+    `page_starts`: where each page, slide or sheet begins in `text`, ascending, the first 0; empty for formats without.
     """
 
     text: str

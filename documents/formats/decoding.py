@@ -28,15 +28,57 @@ WESTERN: Final = frozenset(
     "\N{EN DASH}\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
 )
 WESTERN_SHARE: Final = 0.25  # of the bytes, at most: Cyrillic and Greek have more above ASCII
+# Wider twins of charsets, under whose names text is written.
+_SUPERSETS: Final = {
+    "iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "big5": "big5hkscs",
+}  # fmt: skip
+_BROWSERS_NAMES: Final = {
+    "x-sjis": "cp932", "windows-31j": "cp932", "x-gbk": "gb18030", "ks_c_5601-1987": "cp949", "windows-949": "cp949",
+    "x-euc-jp": "euc_jp", "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "unicode": "utf-8",
+    "utf-16": "utf-8", "utf-16le": "utf-8", "utf-16be": "utf-8",  # read as ASCII so far, it cannot be UTF-16
+    "windows-874": "cp874", "iso-8859-8-i": "iso8859-8", "visual": "iso8859-8", "cp-850": "cp850",
+}  # fmt: skip
+# Those whose bytes are all ASCII, and those that a stranger's label shall not choose.
+_SEVEN_BITS: Final = {
+    "iso2022_jp",
+    "iso2022_jp_2",
+    "iso2022_jp_1",
+    "iso2022_jp_3",
+    "iso2022_jp_ext",
+    "iso2022_kr",
+    "hz",
+    "utf-7",
+}
+_UNTRUSTED: Final = {
+    "idna",
+    "punycode",
+    "unicode_escape",
+    "raw_unicode_escape",
+    "undefined",
+    "mbcs",
+    "oem",
+    "unicode-escape",
+    "raw-unicode-escape",
+}
 _HIGH: Final = re.compile(rb"[\x80-\xff]")
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def read_text(path: Path, limits: Limits) -> str:
     """The file's characters; raises `UnreadableError` when there are more than `limits.characters` or no visible one."""
-    if path.stat().st_size > 4 * limits.characters + 4:  # no encoding needs more than 4 bytes a character
+    check_size(path.stat().st_size, limits)
+    return checked(decode(path.read_bytes()), limits)
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Raise `UnreadableError` for a file of so many bytes that its text must be too long."""
+    if size > 4 * limits.characters + 4:  # no encoding needs more than 4 bytes a character
         raise UnreadableError(Failure.TOO_LARGE_TEXT)
-    text = decode(path.read_bytes())
+
+
+def checked(text: str, limits: Limits) -> str:
+    """`text`; raises `UnreadableError` when it is longer than `limits.characters` or shows nothing."""
     if len(text) > limits.characters:
         raise UnreadableError(Failure.TOO_LARGE_TEXT)
     if not text.strip():
@@ -64,9 +106,41 @@ def decode(raw: bytes) -> str:
     return storable(raw.decode(_guess(raw), "replace"))
 
 
+def decode_labelled(raw: bytes, label: str) -> str:
+    """`raw` in the charset that its page or mail names, unless the bytes tell otherwise: labels are often wrong.
+
+    A byte order mark and whole UTF-8 count above the label; one that damages the text counts for nothing.
+    """
+    marks = tuple(mark for mark, _ in BYTE_ORDER_MARKS)
+    if label.lower().startswith("utf-16") and b"\0" in raw and not raw.startswith(marks):
+        return storable(_decode_as(raw, "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"))
+    encoding = _encoding_of(label) or "utf-8"
+    if encoding == "utf-8" or raw.startswith(marks):
+        return decode(raw)
+    if encoding not in _SEVEN_BITS and not raw.isascii():
+        try:
+            return storable(raw.decode("utf-8"))
+        except UnicodeDecodeError:
+            pass
+    text = raw.decode(encoding, "replace")
+    damage = text.count(REPLACEMENT, 0, SAMPLE_BYTES)
+    return storable(text) if damage <= DAMAGE_TOLERATED * min(len(text), SAMPLE_BYTES) else decode(raw)
+
+
 def storable(text: str) -> str:
     """`text` of the same length with what Postgres refuses replaced by U+FFFD."""
     return _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def _encoding_of(label: str) -> str | None:
+    """Python's name of a charset, as browsers take it (WHATWG Encoding, 4.2), or None for one that is not of text."""
+    label = label.strip().strip("\"'").lower()
+    try:
+        name = codecs.lookup(_BROWSERS_NAMES.get(label, label)).name
+        "".encode(name)  # raises LookupError for rot13, base64 and the like
+    except (LookupError, ValueError):
+        return None
+    return None if name in _UNTRUSTED else _SUPERSETS.get(name, name)
 
 
 def _decode_as(raw: bytes, encoding: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from documents.formats.decoding import read_text
+from documents.formats.decoding import checked, decode, read_text
 from documents.structure import LABEL_CHARACTERS, Block, Kind, Limits, ParsedDocument
 
 FRONT_MATTER_LINES: Final = 200  # a closing rule further down than this belongs to something else
@@ -28,6 +28,11 @@ _KINDS: Final = {
 def parse(path: Path, limits: Limits) -> ParsedDocument:
     """The file as one text with blocks that index into it; `UnreadableError` when it is empty or too large."""
     return structured(read_text(path, limits))
+
+
+def read(raw: bytes, limits: Limits) -> ParsedDocument:
+    """As `parse`, of the file's bytes."""
+    return structured(checked(decode(raw), limits))
 
 
 def structured(text: str) -> ParsedDocument:

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from documents.formats.decoding import read_text
+from documents.formats.decoding import checked, decode, read_text
 from documents.structure import MAX_BLOCKS, Block, Kind, Limits, ParsedDocument
 
 HEADING_CHARACTERS: Final = 80  # a longer line is a sentence, whatever it looks like
@@ -23,7 +23,16 @@ Span = tuple[int, int]  # a line's start and end, without its line end
 
 def parse(path: Path, limits: Limits) -> ParsedDocument:
     """The file as one text with blocks that index into it; `UnreadableError` when it is empty or too large."""
-    text = read_text(path, limits)
+    return structured(read_text(path, limits))
+
+
+def read(raw: bytes, limits: Limits) -> ParsedDocument:
+    """As `parse`, of the file's bytes."""
+    return structured(checked(decode(raw), limits))
+
+
+def structured(text: str) -> ParsedDocument:
+    """`text` with its blocks; a heading that it begins with is its title."""
     # One block too many is enough for the document to be refused; hostile files hold millions.
     blocks = list(islice(split_blocks(text), MAX_BLOCKS + 1))
     return ParsedDocument(text=text, blocks=blocks, title=blocks[0].label if blocks else "")
