@@ -126,7 +126,8 @@ def _check_blocks(document: ParsedDocument) -> None:
         if block.end > next_page:
             raise MalformedFrameError("a block holds a page break")
         heading = block.kind is Kind.HEADING
-        if heading != bool(block.label) or heading != (1 <= block.level <= 9) or "\0" in block.label:
+        labelled = bool(block.label) and block.kind is not Kind.TABLE
+        if heading != labelled or heading != (1 <= block.level <= 9) or "\0" in block.label:
             raise MalformedFrameError("a label does not fit its block")
         if len(block.label) > LABEL_CHARACTERS or (not heading and block.level):
             raise MalformedFrameError("a label does not fit its block")

@@ -56,7 +56,7 @@ class Block:
     """A run of text that belongs together: `text[start:end]` of the document, markup included.
 
     `level` is a heading's depth from 1; 0 for every other kind. `label` is a heading's words without its
-    markup; empty for every other kind. Blocks are in reading order, do not overlap, and hold no page break.
+    markup, or the row that names a table's columns if there is one; empty for every other kind. Blocks are in reading order, do not overlap, and hold no page break.
     """
 
     start: int

@@ -12,7 +12,7 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_blocks, pdf_lines
+from documents.formats import pdf_blocks, pdf_cells, pdf_lines
 from documents.formats.pdf_columns import Line
 from documents.structure import LABEL_CHARACTERS, Block, Failure, Limits, ParsedDocument, UnreadableError
 
@@ -84,6 +84,7 @@ def _pages(document: pdfium.FPDF_DOCUMENT, count: int, limits: Limits) -> Iterat
 def _assemble(pages: list[list[Line]]) -> ParsedDocument:
     """One text from the pages' lines, with the blocks shifted to where their page begins."""
     pdf_lines.mend_hyphens(pages)
+    pdf_cells.name_continued(pages)
     levels = pdf_blocks.heading_levels(pages)
     texts: list[str] = []
     parsed = ParsedDocument(text="")

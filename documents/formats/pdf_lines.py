@@ -11,8 +11,8 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_columns
-from documents.formats.pdf_columns import HYPHEN, Line
+from documents.formats import pdf_columns, pdf_grids, pdf_rulings, pdf_strands, pdf_tables
+from documents.formats.pdf_columns import HYPHEN, Line, Row
 
 SAME_HEIGHT: Final = 0.6  # of the font size: baselines that differ less belong to one line
 WIDE_GAP: Final = (
@@ -37,11 +37,11 @@ def read(page: pdfium.FPDF_PAGE) -> list[Line]:
     with _textpage(page) as textpage:
         turns = _quarter_turns(textpage)
         if turns == pdfium.FPDFPage_GetRotation(page):
-            return _Reader(textpage).lines()
+            return _Reader(textpage, pdf_rulings.read(page)).lines()
     # PDFium sorts what stands on one line as the page is shown; text that lies on its side would come out backwards.
     pdfium.FPDFPage_SetRotation(page, turns)
     with _textpage(page) as textpage:
-        return _Reader(textpage).lines()
+        return _Reader(textpage, pdf_rulings.Rulings()).lines()
 
 
 @contextmanager
@@ -76,6 +76,7 @@ def _angle(textpage: pdfium.FPDF_TEXTPAGE, index: int) -> float:
 @dataclass(slots=True)
 class _Reader:
     textpage: pdfium.FPDF_TEXTPAGE
+    rulings: pdf_rulings.Rulings
 
     def lines(self) -> list[Line]:
         count = pdfium.FPDFText_CountChars(self.textpage)
@@ -89,7 +90,7 @@ class _Reader:
                 rows.append(row)
             start = match.end()
         lines: list[Line] = []
-        for row in pdf_columns.unfold(rows):
+        for row in _in_order(rows, self.rulings):
             for cell in row:
                 _add(lines, cell)
         return lines
@@ -109,8 +110,9 @@ class _Reader:
             # One space that the file itself has is a space between words. PDFium puts one in where it sees a gap.
             if after - before == 2 and not pdfium.FPDFText_IsGenerated(self.textpage, before + 1):
                 continue
-            gap = self._extent(after, angle)[0] - self._extent(before, angle)[1]
-            if gap > WIDE_GAP * size:
+            left, right = self._extent(before, angle)[1], self._extent(after, angle)[0]
+            height = self._baseline(after, angle)
+            if right - left > WIDE_GAP * size or self.rulings.parts(left, right, height):
                 cells.append((begin, before))
                 begin = after
         cells.append((begin, last))
@@ -140,10 +142,23 @@ class _Reader:
         return min(one, other), max(one, other)
 
 
+def _in_order(rows: list[Row], rulings: pdf_rulings.Rulings) -> list[Row]:
+    """The page's rows as people read them: tables in rows, columns of prose one after the other."""
+    rows = pdf_grids.fold(rows, pdf_rulings.grids(rulings))
+    rows = pdf_tables.fold(pdf_strands.level(rows))
+    unfolded = pdf_columns.unfold(rows)
+    return rows if unfolded is rows else pdf_tables.fold(unfolded)
+
+
 def _add(lines: list[Line], line: Line) -> None:
     """Append `line`, or join it to the one before when it stands at its height, as a superscript and what follows it do."""
     above = lines[-1] if lines else None
-    if above is None or abs(above.last_baseline - line.baseline) > SAME_HEIGHT * max(above.size, line.size):
+    apart = above is None or above.table or line.table
+    if (
+        above is None
+        or apart
+        or abs(above.last_baseline - line.baseline) > SAME_HEIGHT * max(above.size, line.size)
+    ):
         lines.append(line)
         return
     above.text += " " + line.text

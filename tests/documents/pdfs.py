@@ -18,9 +18,13 @@ class Line:
     size: float = 11.0
 
 
+Ruling = tuple[float, float, float, float]  # from x and y to x and y
+
+
 @dataclass(frozen=True)
 class Page:
     lines: Sequence[Line] = ()
+    rulings: Sequence[Ruling] = ()
     image: bool = False
     rotate: int = 0
     operators: bytes = b""  # in place of lines and image, stored compressed
@@ -29,6 +33,41 @@ class Page:
 def flowing(*texts: str, x: float = 72.0, top: float = TOP) -> list[Line]:
     """Lines one below the other, the way a typesetter sets a paragraph; an empty text leaves a gap."""
     return [Line(text, x, top - LEADING * row) for row, text in enumerate(texts) if text]
+
+
+_NARROW = {
+    ".": 278,
+    ",": 278,
+    " ": 278,
+    "(": 333,
+    ")": 333,
+    "-": 333,
+}  # of Helvetica; its figures are 556 wide
+
+
+def width(figure: str, size: float = 11.0) -> float:
+    """How wide a figure is in Helvetica."""
+    return sum(_NARROW.get(character, 556) for character in figure) * size / 1000
+
+
+def table(
+    rows: Sequence[Sequence[str]], xs: Sequence[float], *, top: float = TOP, right: bool = False
+) -> list[Line]:
+    """Rows of cells with their left ends at `xs`, or the right ends of all but the first column's; two blanks indent."""
+    lines = []
+    for place, row in enumerate(rows):
+        for column, (text, x) in enumerate(zip(row, xs, strict=False)):
+            indent = 6.0 * (len(text) - len(text.lstrip()))
+            begin = x - width(text) if right and column else x + indent
+            if text:
+                lines.append(Line(text.lstrip(), begin, top - LEADING * place))
+    return lines
+
+
+def grid(xs: Sequence[float], ys: Sequence[float]) -> list[Ruling]:
+    """All lines of a ruled table."""
+    across = [(xs[0], y, xs[-1], y) for y in ys]
+    return across + [(x, ys[0], x, ys[-1]) for x in xs]
 
 
 def pdf(*pages: Page, title: str = "") -> bytes:
@@ -75,6 +114,7 @@ def _stream(data: bytes, entries: bytes = b"") -> bytes:
 
 def _content(page: Page) -> bytes:
     parts = [b"q 400 0 0 600 100 100 cm /Im1 Do Q"] if page.image else []
+    parts += [b"%g %g m %g %g l S" % ruling for ruling in page.rulings]
     for line in page.lines:
         text = line.text.encode("cp1252").replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
         parts.append(b"BT /F1 %g Tf 1 0 0 1 %g %g Tm (%s) Tj ET" % (line.size, line.x, line.y, text))

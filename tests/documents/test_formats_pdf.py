@@ -89,7 +89,7 @@ def test_a_table_is_read_row_by_row(tmp_path: Path) -> None:
         for line in (pdfs.Line(f"item {n}", 72, 700 - 14 * n), pdfs.Line(f"{n}.00", 320, 700 - 14 * n))
     ]
     document = parsed(tmp_path, pdfs.pdf(pdfs.Page(rows)))
-    assert document.text.split("\n")[0] == "item 0 0.00"
+    assert document.text.split("\n")[0] == "item 0 | 0.00"
 
 
 def test_words_broken_at_line_ends_are_whole_again() -> None:
