@@ -103,7 +103,7 @@ class _Reader:
             return []
         matrix = _matrix(self.textpage, first)
         angle = math.atan2(matrix.b, matrix.a)
-        size = pdfium.FPDFText_GetFontSize(self.textpage, first) * math.hypot(matrix.c, matrix.d)
+        size = self._size(first)
         cells, begin = [], first
         for space in re.finditer(r" +", characters[first : last + 1]):
             before, after = first + space.start() - 1, first + space.end()
@@ -116,15 +116,18 @@ class _Reader:
                 cells.append((begin, before))
                 begin = after
         cells.append((begin, last))
-        made = (self._cell(characters, *cell, angle=angle, size=size) for cell in cells)
+        made = (self._cell(characters, *cell, angle=angle) for cell in cells)
         return [cell for cell in made if cell.text]
 
-    def _cell(self, characters: str, first: int, last: int, *, angle: float, size: float) -> Line:
+    def _cell(self, characters: str, first: int, last: int, *, angle: float) -> Line:
         text = clean(characters[first : last + 1], keep=HYPHEN).strip()
         left, right = self._extent(first, angle)[0], self._extent(last, angle)[1]
-        return Line(
-            text, left, right, self._baseline(first, angle), self._baseline(last, angle), round(size, 1)
-        )
+        baselines = self._baseline(first, angle), self._baseline(last, angle)
+        return Line(text, left, right, *baselines, round(self._size(first), 1))
+
+    def _size(self, index: int) -> float:
+        matrix = _matrix(self.textpage, index)
+        return float(pdfium.FPDFText_GetFontSize(self.textpage, index) * math.hypot(matrix.c, matrix.d))
 
     def _baseline(self, index: int, angle: float) -> float:
         x, y = ctypes.c_double(), ctypes.c_double()
@@ -145,9 +148,18 @@ class _Reader:
 def _in_order(rows: list[Row], rulings: pdf_rulings.Rulings) -> list[Row]:
     """The page's rows as people read them: tables in rows, columns of prose one after the other."""
     rows = pdf_grids.fold(rows, pdf_rulings.grids(rulings))
-    rows = pdf_tables.fold(pdf_strands.level(rows))
-    unfolded = pdf_columns.unfold(rows)
-    return rows if unfolded is rows else pdf_tables.fold(unfolded)
+    folded = _with_tables(rows)
+    unfolded = pdf_columns.unfold(folded)
+    return unfolded if unfolded is folded else _with_tables(unfolded)
+
+
+def _with_tables(rows: list[Row]) -> list[Row]:
+    """The rows with the tables that no grid shows; the very same where there are none, for a formula has raised marks too."""
+    folded = pdf_tables.fold(pdf_strands.level(rows))
+    found = {id(line.table) for row in folded for line in row} - {
+        id(line.table) for row in rows for line in row
+    }
+    return folded if found else rows
 
 
 def _add(lines: list[Line], line: Line) -> None:

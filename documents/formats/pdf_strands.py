@@ -4,6 +4,7 @@ A strand is what the file writes on its way down the page. A column of a table b
 before, and its cells stand at the heights of that one's.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from documents.formats import pdf_tables
@@ -12,6 +13,7 @@ from documents.formats.pdf_columns import Line, Row
 
 MATCHES: Final = 3  # heights that two columns have in common at least
 SHARE: Final = 0.7  # of the cells of the later one
+RAISED: Final = 0.6  # of the font size: what stands off its line by less belongs to it
 SAME: Final = 0.3  # of the font size: baselines that differ less are one height
 
 
@@ -29,20 +31,36 @@ def level(rows: list[Row]) -> list[Row]:
 
 
 def _whole(rows: list[Row]) -> list[Row]:
-    """The rows with those put together that PDFium broke at a wide gap."""
+    """The rows with those put together that PDFium broke at a wide gap or at a raised mark, which is put to its word."""
     result: list[Row] = []
     for row in rows:
         last = result[-1][-1] if result else None
-        if last and not last.table and not row[0].table and _is_beside(last, row[0]):
-            result[-1] = [*result[-1], *row]
-        else:
-            result.append(row)
+        if last is None or last.table or row[0].table or not _is_beside(last, row[0]):
+            result.append([])
+        for cell in row:
+            last = result[-1][-1] if result[-1] else None
+            if last and _is_raised(last, cell):
+                result[-1][-1] = replace(
+                    last, text=f"{last.text} {cell.text}", right=max(last.right, cell.right)
+                )
+            else:
+                result[-1].append(cell)
     return result
 
 
 def _is_beside(left: Line, right: Line) -> bool:
-    level = abs(left.last_baseline - right.baseline) <= SAME * max(right.size, 1.0)
-    return level and left.right <= right.left
+    size = max(left.size, right.size, 1.0)
+    level = abs(left.last_baseline - right.baseline) <= RAISED * size
+    return level and left.right <= right.left + 0.3 * size
+
+
+def _is_raised(left: Line, right: Line) -> bool:
+    """Whether `right` is a footnote's number, or what goes on after one: hard on what stands left of it, and off its line or size."""
+    size = max(left.size, right.size, 1.0)
+    off = abs(left.last_baseline - right.baseline) > 0.1 * size or abs(left.size - right.size) > 0.1 * size
+    return (
+        (off or left.text[-1].isdigit()) and right.left - left.right < 0.4 * size and _is_beside(left, right)
+    )
 
 
 def _strand(rows: list[Row], begin: int) -> int:
