@@ -1,6 +1,6 @@
 """PDF, by PDFium: each page's text in reading order.
 
-Words that PDFium found broken at a line's end are put together (see `documents.formats.pdf_lines`). Pages stand a blank line apart.
+Words that PDFium found broken at a line's end are put together (see `documents.formats.pdf_words`). Pages stand a blank line apart.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_blocks, pdf_cells, pdf_lines
+from documents.formats import pdf_blocks, pdf_cells, pdf_lines, pdf_words
 from documents.formats.pdf_columns import Line
 from documents.structure import LABEL_CHARACTERS, Block, Failure, Limits, ParsedDocument, UnreadableError
 
@@ -83,7 +83,7 @@ def _pages(document: pdfium.FPDF_DOCUMENT, count: int, limits: Limits) -> Iterat
 
 def _assemble(pages: list[list[Line]]) -> ParsedDocument:
     """One text from the pages' lines, with the blocks shifted to where their page begins."""
-    pdf_lines.mend_hyphens(pages)
+    pdf_words.mend_hyphens(pages)
     pdf_cells.name_continued(pages)
     levels = pdf_blocks.heading_levels(pages)
     texts: list[str] = []
@@ -108,7 +108,7 @@ def _title(document: pdfium.FPDF_DOCUMENT) -> str:
     size = min(pdfium.FPDF_GetMetaText(document, b"Title", None, 0), 8 * LABEL_CHARACTERS)
     buffer = ctypes.create_string_buffer(size)
     pdfium.FPDF_GetMetaText(document, b"Title", buffer, size)
-    title = " ".join(pdf_lines.clean(buffer.raw.decode("utf-16-le", "replace")).split())
+    title = " ".join(pdf_words.clean(buffer.raw.decode("utf-16-le", "replace")).split())
     sane = len(title) > 2 and not _NO_TITLE.fullmatch(title) and "\N{REPLACEMENT CHARACTER}" not in title
     return title[:LABEL_CHARACTERS] if sane else ""
 

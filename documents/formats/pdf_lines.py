@@ -11,25 +11,17 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_columns, pdf_grids, pdf_rulings, pdf_strands, pdf_tables
-from documents.formats.pdf_columns import HYPHEN, Line, Row
+from documents.formats import pdf_grids, pdf_order, pdf_rulings
+from documents.formats.pdf_columns import HYPHEN, Line
+from documents.formats.pdf_words import clean
 
-SAME_HEIGHT: Final = 0.6  # of the font size: baselines that differ less belong to one line
 WIDE_GAP: Final = (
     1.0  # of the font size: no space between words is as wide, and the gaps between columns and cells are
 )
 ANGLES_SEEN: Final = 40  # characters that tell which way up a page's text stands
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ufeff]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_SURROGATE_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_BROKEN: Final = re.compile(rf"([^\W_]*){HYPHEN}+([^\W_]*)")
 # Where PDFium writes a character's left, right, bottom and top: made once, because a page asks a thousand times.
 _BOX: Final = tuple(ctypes.c_double() for _ in range(4))
 _BOX_POINTERS: Final = tuple(map(ctypes.byref, _BOX))
-_LIGATURES: Final = {
-    0xFB00 + n: letters for n, letters in enumerate(("ff", "fi", "fl", "ffi", "ffl", "st", "st"))
-}
 
 
 def read(page: pdfium.FPDF_PAGE) -> list[Line]:
@@ -89,11 +81,7 @@ class _Reader:
             if row:
                 rows.append(row)
             start = match.end()
-        lines: list[Line] = []
-        for row in _in_order(rows, self.rulings):
-            for cell in row:
-                _add(lines, cell)
-        return lines
+        return pdf_order.in_order(pdf_grids.fold(rows, pdf_rulings.grids(self.rulings)))
 
     def _row(self, characters: str, start: int, end: int) -> list[Line]:
         """What stands on one line, cut where a wide gap is."""
@@ -143,65 +131,3 @@ class _Reader:
         cosine, sine = math.cos(angle), math.sin(angle)
         one, other = left * cosine + bottom * sine, right * cosine + top * sine
         return min(one, other), max(one, other)
-
-
-def _in_order(rows: list[Row], rulings: pdf_rulings.Rulings) -> list[Row]:
-    """The page's rows as people read them: tables in rows, columns of prose one after the other."""
-    rows = pdf_grids.fold(rows, pdf_rulings.grids(rulings))
-    folded = _with_tables(rows)
-    unfolded = pdf_columns.unfold(folded)
-    return unfolded if unfolded is folded else _with_tables(unfolded)
-
-
-def _with_tables(rows: list[Row]) -> list[Row]:
-    """The rows with the tables that no grid shows; the very same where there are none, for a formula has raised marks too."""
-    folded = pdf_tables.fold(pdf_strands.level(rows))
-    found = {id(line.table) for row in folded for line in row} - {
-        id(line.table) for row in rows for line in row
-    }
-    return folded if found else rows
-
-
-def _add(lines: list[Line], line: Line) -> None:
-    """Append `line`, or join it to the one before when it stands at its height, as a superscript and what follows it do."""
-    above = lines[-1] if lines else None
-    apart = above is None or above.table or line.table
-    if (
-        above is None
-        or apart
-        or abs(above.last_baseline - line.baseline) > SAME_HEIGHT * max(above.size, line.size)
-    ):
-        lines.append(line)
-        return
-    above.text += " " + line.text
-    if line.size >= above.size:
-        above.size, above.last_baseline = line.size, line.last_baseline
-
-
-def clean(text: str, keep: str = "") -> str:
-    """`text` without control characters (but those in `keep`) and unpaired surrogates, with ligatures spelled out."""
-    text = _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-    text = _SURROGATE.sub("\ufffd", text)
-    text = text.replace("\x02", HYPHEN).replace("\t", " ").replace("\xa0", " ")
-    return _CONTROL.sub(lambda mark: mark[0] if mark[0] in keep else "", text).translate(_LIGATURES)
-
-
-def mend_hyphens(pages: list[list[Line]]) -> None:
-    """Join the words broken at line ends, keeping a hyphen that belongs to the word.
-
-    It belongs when a capital or a digit follows, or when the document elsewhere writes the word with it and never without.
-    """
-    broken = [line for lines in pages for line in lines if HYPHEN in line.text]
-    if not broken:
-        return
-    words = {word.lower() for lines in pages for line in lines for word in _WORD.findall(line.text)}
-    for line in broken:
-        line.text = _BROKEN.sub(lambda match: _mended(match[1], match[2], words), line.text)
-
-
-def _mended(head: str, tail: str, words: set[str]) -> str:
-    joined, hyphened = head + tail, f"{head}-{tail}"
-    own_hyphen = hyphened.lower() in words and joined.lower() not in words
-    if not tail or not tail[0].islower() or own_hyphen:
-        return hyphened
-    return joined

@@ -4,7 +4,7 @@ import pytest
 
 from documents.formats import pdf
 from documents.formats.pdf_columns import HYPHEN, Line
-from documents.formats.pdf_lines import clean, mend_hyphens
+from documents.formats.pdf_words import clean, mend_hyphens
 from documents.structure import Failure, Kind, Limits, ParsedDocument, UnreadableError
 from tests.documents import pdfs
 
