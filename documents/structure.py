@@ -72,6 +72,9 @@ class ParsedDocument:
 
     `text`: for txt and md the file's characters as decoded (byte order mark removed, line ends untouched, NUL
     and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order.
+    `unread_pages`: the numbers, from 1 and ascending, of pages that show text which the file does not hold as text (a
+    scan); such a page may have some text, and where all are such the whole text may be empty. `documents.ocr` reads them.
+    `ocr_pages`: how many it has read.
     `page_starts`: where each page begins in `text`, ascending, the first 0; empty for formats without pages.
     """
 
@@ -79,3 +82,5 @@ class ParsedDocument:
     blocks: list[Block] = field(default_factory=list)
     page_starts: list[int] = field(default_factory=list)
     title: str = ""
+    unread_pages: list[int] = field(default_factory=list)
+    ocr_pages: int = 0

@@ -4,6 +4,7 @@ With no DATABASE_URL the site runs in its embedded mode: Postgres and Redis from
 made at random, all under DATA_DIR. With one, nothing secret has a default.
 """
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -258,6 +259,12 @@ PARSE_SECONDS = environment.integer("PARSE_SECONDS", 60, minimum=1)
 PARSE_MEMORY_BYTES = environment.integer("PARSE_MEMORY_BYTES", 1024**3, minimum=64 * 1024**2)
 PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
 PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
+OCR_ENABLED = environment.boolean("OCR_ENABLED", default=shutil.which("tesseract") is not None)
+OCR_LANGUAGES = environment.words("OCR_LANGUAGES", "eng")
+OCR_MODELS = environment.text("OCR_MODELS")
+OCR_PAGE_SECONDS = environment.integer("OCR_PAGE_SECONDS", 60, minimum=1)
+OCR_SECONDS = environment.integer("OCR_SECONDS", 1_800, minimum=1)
+OCR_MAX_PAGES = environment.integer("OCR_MAX_PAGES", 200, minimum=1)
 INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 15, minimum=2)
 SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)

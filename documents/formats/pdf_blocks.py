@@ -30,7 +30,7 @@ def heading_levels(pages: Iterable[list[Line]]) -> Levels:
     for lines in pages:
         for line in lines:
             characters[line.size] += len(line.text)
-    body, most = characters.most_common(1)[0]
+    body, most = characters.most_common(1)[0] if characters else (0.0, 0)
     total = characters.total()
     smaller = sum(count for size, count in characters.items() if size < body * LARGER)
     if most < BODY_CHARACTERS or smaller < 0.7 * total or body <= 0:

@@ -64,7 +64,7 @@ def _sides(run: list[Row], place: float) -> list[Row]:
         return []
     left = [[cell for cell in row if cell.right <= place] for row in run]
     right = [[cell for cell in row if cell.right > place] for row in run]
-    return [row for side in (left, right) for row in unfold(_joined([row for row in side if row]))]
+    return [row for side in (left, right) for row in unfold(joined([row for row in side if row]))]
 
 
 def gutter(rows: list[Row]) -> float | None:
@@ -89,7 +89,7 @@ def _parted(row: Row, place: float) -> bool:
     return row[0].right <= place <= row[-1].left and not any(cell.left < place < cell.right for cell in row)
 
 
-def _joined(rows: list[Row]) -> list[Row]:
+def joined(rows: list[Row]) -> list[Row]:
     """Rows of one column, with a word that is broken at a line's end marked as PDFium marks it elsewhere."""
     result: list[Row] = []
     for row in rows:

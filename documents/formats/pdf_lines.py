@@ -11,7 +11,7 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_grids, pdf_order, pdf_rulings
+from documents.formats import pdf_grids, pdf_order, pdf_pages, pdf_rulings
 from documents.formats.pdf_columns import HYPHEN, Line
 from documents.formats.pdf_words import clean
 
@@ -24,12 +24,15 @@ _BOX: Final = tuple(ctypes.c_double() for _ in range(4))
 _BOX_POINTERS: Final = tuple(map(ctypes.byref, _BOX))
 
 
-def read(page: pdfium.FPDF_PAGE) -> list[Line]:
-    """The page's lines in reading order, empty ones left out."""
+def read(page: pdfium.FPDF_PAGE) -> list[Line] | None:
+    """The page's lines in reading order, empty ones left out; None where no font says which characters they are."""
     with _textpage(page) as textpage:
+        if pdf_pages.is_garbled(textpage):
+            return None
         turns = _quarter_turns(textpage)
         if turns == pdfium.FPDFPage_GetRotation(page):
-            return _Reader(textpage, pdf_rulings.read(page)).lines()
+            rulings = pdf_rulings.Rulings() if turns else pdf_rulings.read(page)
+            return _Reader(textpage, rulings).lines()
     # PDFium sorts what stands on one line as the page is shown; text that lies on its side would come out backwards.
     pdfium.FPDFPage_SetRotation(page, turns)
     with _textpage(page) as textpage:
