@@ -46,13 +46,17 @@ class CollectionAdmin(ModelAdmin):
 class DocumentAdmin(ReadOnlyAdmin):
     """Documents come in over the API; here they are looked at, processed again and removed."""
 
-    list_display = ["title", "tenant", "collection", "media_type", "status", "stage", "pages", "chunks", "error_code",
+    list_display = ["title", "tenant", "collection", "media_type", "status", "stage", "pages", "unread", "chunks", "error_code",
                     "created_at"]  # fmt: skip
     list_filter = ["status", "error_code", "media_type", "tenant"]
     list_select_related = ["tenant", "collection"]
     search_fields = ["title", "filename", "sha256"]
     exclude = ["file", "claim"]
     actions = ["reprocess", "remove"]
+
+    @admin.display(description="unread pages")
+    def unread(self, document: Document) -> str:
+        return str(len(document.unread_pages) or "")
 
     @admin.action(description="Process the selected documents again")
     def reprocess(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:

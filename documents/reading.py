@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from documents import chunking, indexing, parsing, states
+from documents import chunking, indexing, ocr, parsing, states
 from documents.indexing import Passage
 from documents.models import Document
 from documents.structure import Limits, ParsedDocument
@@ -71,7 +71,10 @@ def limits() -> Limits:
 
 def _parse(document: Document) -> ParsedDocument:
     with _local_copy(document) as path:
-        return parsing.parse(path, document.media_type, limits=limits())
+        parsed = parsing.parse(path, document.media_type, limits=limits())
+        parsed = ocr.complete(path, parsed, limits=limits())
+    document.unread_pages, document.ocr_pages = parsed.unread_pages, parsed.ocr_pages
+    return parsed
 
 
 @contextmanager

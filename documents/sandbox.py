@@ -25,7 +25,7 @@ _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _SECCOMP_MODE_FILTER: Final = 2
 # Per machine: its audit number, then socket, io_uring_setup (which opens sockets too), execve, execveat, ptrace, process_vm_readv.
-_REFUSED_CALLS: Final = {
+_REFUSED_CALLS: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
     "x86_64": (0xC000003E, (41, 425, 59, 322, 101, 310)),
     "aarch64": (0xC00000B7, (198, 425, 221, 281, 117, 270)),
 }

@@ -38,7 +38,7 @@ def is_garbled(textpage: pdfium.FPDF_TEXTPAGE) -> bool:
         or pdfium.FPDFText_HasUnicodeMapError(textpage, index) == 1
         for index, code in visible
     )
-    return unknown > UNKNOWN * len(visible)
+    return bool(unknown > UNKNOWN * len(visible))
 
 
 def is_unread(page: pdfium.FPDF_PAGE, lines: list[Line]) -> bool:
