@@ -123,11 +123,15 @@ def test_what_cannot_be_stored_or_seen_is_cleaned_away() -> None:
         (pdfs.pdf(pdfs.Page(pdfs.flowing("text")))[:200], Failure.CORRUPT),
         (pdfs.pdf(), Failure.CORRUPT),
         (pdfs.pdf(pdfs.Page()), Failure.NO_TEXT),
-        (pdfs.pdf(pdfs.Page(), pdfs.Page(image=True)), Failure.NEEDS_OCR),
     ],
 )
 def test_a_file_without_text_says_why(tmp_path: Path, raw: bytes, code: Failure) -> None:
     assert failure(tmp_path, raw) is code
+
+
+def test_pages_that_only_show_text_are_named(tmp_path: Path) -> None:
+    document = parsed(tmp_path, pdfs.pdf(pdfs.Page(), pdfs.Page(image=True)))
+    assert (document.text.strip(), document.unread_pages) == ("", [2])
 
 
 def test_too_many_pages_and_too_much_text_are_refused(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def test_a_scanned_document_is_found_by_its_text_and_page(tenant: Tenant, tmp_pa
     scan = scans.scanned(tmp_path, pdfs.Page(pdfs.flowing("The kettle stands on the stove.")))
     document = processed(tenant, pdfs.pdf(pdfs.Page(), scan), filename="scan.pdf")
     assert (document.status, document.unread_pages, document.ocr_pages) == ("ready", [], 1)
+    assert (document.queue, document.attempts) == ("low", 1)  # it takes seconds
     chunk = Chunk.objects.get(document=document)
     assert (chunk.text, chunk.first_page) == ("The kettle stands on the stove.", 2)
 
