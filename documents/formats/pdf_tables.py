@@ -25,6 +25,7 @@ FULL: Final = 0.6  # the same where the cells hold no figures
 FIGURES: Final = 0.6  # of the cells that hold words at most, where the figures speak for a table
 SHORT: Final = 3  # characters: the letters in a drawing or a formula, not what a table's cells say
 NEAR: Final = 40  # rows on either side that a cell is compared with, which bounds the work
+COLUMNS: Final = 60  # more are a drawing, and would cost a lot
 LARGER: Final = 1.12  # times the table's font size: a heading between two tables
 WIDE: Final = (
     45  # characters of a line over several columns that is running text and not a heading in the table
@@ -115,7 +116,7 @@ def _table(run: list[Row], gutter: float | None) -> list[Row] | None:
     """The run's rows as a table's; None if it is none."""
     rows = [_with_signs(row) for row in run]
     columns = _columns(rows)
-    if len(columns) < 2 or _torn(rows, gutter):
+    if not 2 <= len(columns) <= COLUMNS or _torn(rows, gutter):
         return None
     slots = [_placed(row, columns) for row in rows]
     if not _is_table(slots, columns):
