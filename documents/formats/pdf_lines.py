@@ -102,8 +102,8 @@ class _Reader:
             if after - before == 2 and not pdfium.FPDFText_IsGenerated(self.textpage, before + 1):
                 continue
             left, right = self._extent(before, angle)[1], self._extent(after, angle)[0]
-            height = self._baseline(after, angle)
-            if right - left > WIDE_GAP * size or self.rulings.parts(left, right, height):
+            ruled = self.rulings.down and self.rulings.parts(left, right, self._baseline(after, angle))
+            if right - left > WIDE_GAP * size or ruled:
                 cells.append((begin, before))
                 begin = after
         cells.append((begin, last))

@@ -20,7 +20,7 @@ SEEN: Final = 0.02  # of the page's area: smaller images are ornaments
 PATHS: Final = 200  # a page without text that draws as many may have its letters drawn
 OBJECTS: Final = 5_000  # of a page that are looked at
 NESTED: Final = 3
-SAMPLE: Final = 400  # characters of a page that are asked whether anything says what they are
+SAMPLE: Final = 200  # characters of a page that are asked whether anything says what they are
 UNKNOWN: Final = 0.3  # of these: a text with a third of its letters unknown has hardly a whole word
 _PRIVATE: Final = ((0xE000, 0xF8FF), (0xF0000, 0x10FFFF), (0xFFFD, 0xFFFF), (0x00, 0x08), (0x0E, 0x1F))
 

@@ -11,7 +11,7 @@ import pypdfium2_raw as pdfium
 THIN: Final = 2.5  # points: a rectangle that is no thicker is a line
 TOUCH: Final = 3.0  # points: lines whose ends are no further apart meet
 SHORTEST: Final = 6.0  # points
-PATHS: Final = 20_000  # of a page that are looked at: drawings have more
+PATHS: Final = 5_000  # of a page that are looked at: drawings have more
 LINES: Final = 400  # in either direction: more are a drawing
 NESTED: Final = 3  # forms in forms that are looked into
 
@@ -67,9 +67,9 @@ def _inner(
     item: pdfium.FPDF_PAGEOBJECT, outer: pdfium.FS_MATRIX, depth: int
 ) -> Iterator[tuple[pdfium.FPDF_PAGEOBJECT, pdfium.FS_MATRIX]]:
     kind = pdfium.FPDFPageObj_GetType(item)
-    own = _identity()
     if kind not in {pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_FORM}:
         return
+    own = _identity()
     pdfium.FPDFPageObj_GetMatrix(item, own)
     matrix = _product(own, outer)
     if kind == pdfium.FPDF_PAGEOBJ_PATH:
