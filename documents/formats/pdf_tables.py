@@ -7,7 +7,6 @@ Running text in columns is cut by gaps too; more than one column of it is theref
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from documents.formats import pdf_columns
 from documents.formats.pdf_cells import folded, is_figure, is_prose
 from documents.formats.pdf_columns import Line, Row
+from documents.formats.pdf_wrapping import WRAPPED, Column, Slots, unwrapped
 
 ROWS: Final = 3  # with two cells or more: fewer are no table
 APART: Final = 3.0  # of the font size: what rows of one table stand apart at most
@@ -30,7 +30,6 @@ LARGER: Final = 1.12  # times the table's font size: a heading between two table
 WIDE: Final = (
     45  # characters of a line over several columns that is running text and not a heading in the table
 )
-WRAPPED: Final = 12  # characters that a line of a cell has at least when it is wrapped
 LEADING_ROWS: Final = 3  # that may stand above a table, cut by chance, tried one by one
 _MARK: Final = re.compile(
     r"[^\w\s]{1,2}|[(\[]?(\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})(\.\d{1,3})*[.)\]:]+|o|\d{1,3}"
@@ -41,9 +40,6 @@ _LEADER: Final = re.compile(
 )  # of a table of contents, whose lines hold together
 _SIGN: Final = {"$", "€", "£", "¥"}
 _AFTER: Final = {")", "%", ")%"}
-
-Column = tuple[float, float]
-Slots = list[list[Line]]  # for each column the lines in it
 
 
 def fold(rows: list[Row]) -> list[Row]:
@@ -121,7 +117,7 @@ def _table(run: list[Row], gutter: float | None) -> list[Row] | None:
     slots = [_placed(row, columns) for row in rows]
     if not _is_table(slots, columns):
         return None
-    return folded(_unwrapped(slots, columns), columns)
+    return folded(unwrapped(slots, columns), columns)
 
 
 def _torn(rows: list[Row], gutter: float | None) -> bool:
@@ -247,60 +243,3 @@ def _share(positions: list[float], step: float, *, places: int) -> float:
         groups[group] += 1
     usual = [count for _, count in groups.most_common(places) if count > 1]
     return sum(usual) / len(positions)
-
-
-def _unwrapped(rows: list[Slots], columns: list[Column]) -> list[Slots]:
-    """The rows with the further lines of a wrapped cell in the row that it began in."""
-    result: list[Slots] = []
-    for row in rows:
-        above = result[-1] if result else None
-        if above is not None and (_is_rest(above, row, columns) or _is_begun(above, row, columns)):
-            for place, cells in enumerate(row):
-                above[place] += cells
-        else:
-            result.append([list(cells) for cells in row])
-    return result
-
-
-def _is_rest(above: Slots, row: Slots, columns: list[Column]) -> bool:
-    """Whether each cell of a row goes on with the one above it, which had no room for its next word."""
-    cells = [(place, cell) for place, found in enumerate(row) for cell in found]
-    if _pitch(above, row) > 1.5 or any(is_figure(cell.text) for _, cell in cells):
-        return False
-    if row[0]:
-        lone = len(cells) == 1 and bool(above[0])
-        return lone and _is_wrapped(above[0][-1], row[0][0], columns)
-    return all(
-        above[place] and _is_full(above[place][-1], cell, columns[place], unnamed=not above[0])
-        for place, cell in cells
-    )
-
-
-def _is_full(above: Line, cell: Line, column: Column, *, unnamed: bool) -> bool:
-    word = cell.text.split()[0]
-    width = (cell.right - cell.left) * len(word) / len(cell.text)
-    fits = (above.right - above.left) + width + 0.25 * cell.size <= column[1] - column[0]
-    return cell.text[0].islower() or (not fits and (unnamed or len(above.text) >= WRAPPED))
-
-
-def _is_begun(above: Slots, row: Slots, columns: list[Column]) -> bool:
-    """Whether the row above is only the first line of this row's label, which goes on in lower case."""
-    lone = bool(above[0]) and not any(above[1:])
-    return (
-        lone and bool(row[0]) and _pitch(above, row) <= 1.5 and _is_wrapped(above[0][-1], row[0][0], columns)
-    )
-
-
-def _is_wrapped(above: Line, below: Line, columns: list[Column]) -> bool:
-    inside = max(above.right, below.right) <= columns[1][0]
-    return inside and below.text[0].islower() and len(above.text) >= WRAPPED
-
-
-def _pitch(above: Slots, row: Slots) -> float:
-    """How far a row stands below the last line of the one above, in font sizes."""
-    lowest = min(line.last_baseline for line in _lines(above))
-    return (lowest - max(line.baseline for line in _lines(row))) / max(next(_lines(row)).size, 1.0)
-
-
-def _lines(row: Slots) -> Iterator[Line]:
-    return (line for cells in row for line in cells)
