@@ -46,8 +46,8 @@ class CollectionAdmin(ModelAdmin):
 class DocumentAdmin(ReadOnlyAdmin):
     """Documents come in over the API; here they are looked at, processed again and removed."""
 
-    list_display = ["title", "tenant", "collection", "media_type", "status", "stage", "pages", "chunks", "replaces",
-                    "error_code", "created_at"]  # fmt: skip
+    list_display = ["title", "tenant", "collection", "media_type", "status", "stage", "pages", "unread", "chunks",
+                    "replaces", "error_code", "created_at"]  # fmt: skip
     list_filter = ["status", "error_code", "media_type", "tenant"]
     list_select_related = ["tenant", "collection"]
     search_fields = ["title", "filename", "sha256"]
@@ -57,6 +57,10 @@ class DocumentAdmin(ReadOnlyAdmin):
     @admin.display(description="replaces earlier ones", boolean=True)
     def replaces(self, document: Document) -> bool:
         return document.replaces
+
+    @admin.display(description="unread pages")
+    def unread(self, document: Document) -> str:
+        return str(len(document.unread_pages) or "")
 
     @admin.action(description="Process the selected documents again")
     def reprocess(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:

@@ -1,11 +1,11 @@
-"""System checks: what keeps uploaded files from being stored, or from being read as safely as they can be."""
+"""System checks: what keeps uploaded files from being stored, or from being read as safely or as well as they can be."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
 
-from documents import sandbox
+from documents import ocr, sandbox
 
 
 @register(Tags.security)
@@ -44,3 +44,27 @@ def bucket_is_described(**_: Any) -> list[CheckMessage]:
             )
         )
     return [Error(message, hint=hint, id="ragsite.E006") for message, hint in problems]
+
+
+@register()
+def languages_are_installed(**_: Any) -> list[CheckMessage]:
+    if not settings.OCR_ENABLED:
+        return []
+    if not ocr.is_enabled():
+        return [
+            Warning(
+                "OCR_ENABLED is set, and Tesseract is not installed.",
+                hint="Install tesseract-ocr, or unset OCR_ENABLED. Scanned pages are not read until then.",
+                id="ragsite.W006",
+            )
+        ]
+    missing = sorted(set(settings.OCR_LANGUAGES) - set(ocr.languages()))
+    if not missing and settings.OCR_LANGUAGES:
+        return []
+    return [
+        Warning(
+            f"Tesseract has no models for what OCR_LANGUAGES names: {', '.join(missing) or 'nothing'}.",
+            hint="Install them (tesseract-ocr-deu for deu), or change OCR_LANGUAGES. Scanned pages are not read until then.",
+            id="ragsite.W006",
+        )
+    ]

@@ -33,7 +33,7 @@ class Piece:
     """One chunk: `text[start:end]` of its document, white space stripped at both ends.
 
     `ordinal` counts from 0 and pages from 1 (None where the document has none); `heading` is the path of
-    headings that it stands under, joined by " > ", or empty.
+    headings that it stands under, joined by " > ", or empty. Rows of a table that is cut have its header row as the last.
     """
 
     ordinal: int
@@ -115,7 +115,7 @@ def _units(document: ParsedDocument) -> Iterator[_Unit]:
         if block.kind is Kind.HEADING:
             path = [*(above for above in path if above.level < block.level), block][-_DEEPEST_PATH:]
             wants_cut = min(wants_cut, TINY if block.level <= top else TARGET // 2)
-        whole = block if lead is None else Block(lead.start, block.end, block.kind)
+        whole = block if lead is None else replace(block, start=lead.start)
         if block.kind is Kind.HEADING and whole.end - whole.start < TARGET // 2:
             lead = whole
             continue
@@ -126,9 +126,16 @@ def _units(document: ParsedDocument) -> Iterator[_Unit]:
 
 
 def _parts(text: str, block: Block, *, heading: str, wants_cut: int) -> Iterator[_Unit]:
+    names = block.label if block.kind is Kind.TABLE else ""
+    named_at = text.find(names, block.start, block.start + MAXIMUM)
     for start, end in _spans(text, block):
-        yield _Unit(start, end, heading, wants_cut)
+        unnamed = names and start > named_at  # a row apart from the one that names its columns says little
+        yield _Unit(start, end, _under(heading, names) if unnamed else heading, wants_cut)
         wants_cut = TARGET
+
+
+def _under(heading: str, names: str) -> str:
+    return f"{heading} > {names}" if heading else names
 
 
 def _spans(text: str, block: Block) -> Iterator[tuple[int, int]]:

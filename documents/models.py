@@ -79,6 +79,16 @@ class Document(TenantOwned):
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = models.TextField(blank=True)
     pages = models.PositiveIntegerField(null=True, blank=True)
+    unread_pages = ArrayField(
+        models.PositiveIntegerField(),
+        default=list,
+        db_default=Value([], ArrayField(models.PositiveIntegerField())),
+        blank=True,
+        help_text="Pages that show text which nobody could read: scanned ones, without text recognition.",
+    )
+    ocr_pages = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How many pages were read by text recognition."
+    )
     chunks = models.PositiveIntegerField(default=0)
 
     # Who works on it now: `claim` names one attempt, and fences off every later write of an older one.

@@ -23,7 +23,7 @@ SENTENCES: Final = {
     Failure.ENCRYPTED: "The file is protected with a password. Upload a copy without one.",
     Failure.CORRUPT: "The file is damaged, or is not of the type it seems to be.",
     Failure.NO_TEXT: "The file holds no text.",
-    Failure.NEEDS_OCR: "The file holds only images of pages. Upload a copy that went through text recognition (OCR).",
+    Failure.NEEDS_OCR: "The file holds only images of pages, which could not be read. Upload a copy that went through text recognition (OCR).",
     Failure.TOO_MANY_PAGES: "The file has more pages than the {limits.pages:,} allowed.",
     Failure.TOO_LARGE_TEXT: "The file holds more text than the {limits.characters:,} characters allowed.",
     Failure.TOO_LARGE_UNPACKED: "The file unpacks to more than the {limits.decompressed_bytes:,} bytes, or to more parts, than allowed.",

@@ -13,9 +13,9 @@ from documents.structure import LABEL_CHARACTERS, MAX_BLOCKS, Block, Failure, Ki
 _KINDS: Final = list(Kind)
 _FAILURES: Final = list(Failure)
 # Magic, failure (0: none, else its place in Failure counted from 1), then bytes of text, of title, of labels, and how many
-# blocks and pages follow.
-_HEAD: Final = struct.Struct("<4sBIIIII")
-_MAGIC: Final = b"RAG1"
+# blocks, pages and unread pages follow.
+_HEAD: Final = struct.Struct("<4sBIIIIII")
+_MAGIC: Final = b"RAG2"
 # Start, end, kind, level, characters of the label.
 _BLOCK: Final = struct.Struct("<IIBBH")
 _PAGE: Final = struct.Struct("<I")
@@ -35,7 +35,7 @@ def largest_frame(limits: Limits) -> int:
         + labels
         + 4 * LABEL_CHARACTERS
         + _BLOCK.size * MAX_BLOCKS
-        + _PAGE.size * limits.pages
+        + 2 * _PAGE.size * limits.pages
     )
 
 
@@ -44,19 +44,26 @@ def pack(document: ParsedDocument) -> bytes:
     text, title = document.text.encode(), document.title.encode()
     labels = "".join(block.label for block in document.blocks).encode()
     head = _HEAD.pack(
-        _MAGIC, 0, len(text), len(title), len(labels), len(document.blocks), len(document.page_starts)
+        _MAGIC,
+        0,
+        len(text),
+        len(title),
+        len(labels),
+        len(document.blocks),
+        len(document.page_starts),
+        len(document.unread_pages),
     )
     blocks = b"".join(
         _BLOCK.pack(block.start, block.end, _KINDS.index(block.kind), block.level, len(block.label))
         for block in document.blocks
     )
-    pages = b"".join(map(_PAGE.pack, document.page_starts))
+    pages = b"".join(map(_PAGE.pack, [*document.page_starts, *document.unread_pages]))
     return b"".join((head, text, title, labels, blocks, pages))
 
 
 def pack_failure(code: Failure) -> bytes:
     """A frame that says only why there is no document."""
-    return _HEAD.pack(_MAGIC, _FAILURES.index(code) + 1, 0, 0, 0, 0, 0)
+    return _HEAD.pack(_MAGIC, _FAILURES.index(code) + 1, 0, 0, 0, 0, 0, 0)
 
 
 def unpack(frame: bytes, limits: Limits) -> ParsedDocument | Failure:
@@ -64,8 +71,9 @@ def unpack(frame: bytes, limits: Limits) -> ParsedDocument | Failure:
     if len(frame) < _HEAD.size:
         raise MalformedFrameError("too short")
     magic, failure, *sizes = _HEAD.unpack_from(frame)
-    text_bytes, title_bytes, label_bytes, block_count, page_count = sizes
-    lengths = (text_bytes, title_bytes, label_bytes, block_count * _BLOCK.size, page_count * _PAGE.size)
+    text_bytes, title_bytes, label_bytes, block_count, *page_counts = sizes
+    pages = (count * _PAGE.size for count in page_counts)
+    lengths = (text_bytes, title_bytes, label_bytes, block_count * _BLOCK.size, *pages)
     if magic != _MAGIC or _HEAD.size + sum(lengths) != len(frame) or block_count > MAX_BLOCKS:
         raise MalformedFrameError("sizes do not add up")
     if failure:
@@ -80,6 +88,7 @@ def unpack(frame: bytes, limits: Limits) -> ParsedDocument | Failure:
         raise MalformedFrameError("not UTF-8") from error
     document = ParsedDocument(text=text, blocks=_blocks(parts[3], labels), title=title)
     document.page_starts = [start for (start,) in _PAGE.iter_unpack(parts[4])]
+    document.unread_pages = [number for (number,) in _PAGE.iter_unpack(parts[5])]
     _check(document, limits)
     return document
 
@@ -111,6 +120,9 @@ def _check(document: ParsedDocument, limits: Limits) -> None:
         raise MalformedFrameError("holds NUL")
     if starts and (starts[0] != 0 or starts[-1] > len(text) or any(a >= b for a, b in pairwise(starts))):
         raise MalformedFrameError("pages are out of order")
+    numbers = [0, *document.unread_pages]
+    if numbers[-1] > len(starts) or any(a >= b for a, b in pairwise(numbers)):
+        raise MalformedFrameError("unread pages are out of order")
     _check_blocks(document)
 
 
@@ -126,7 +138,8 @@ def _check_blocks(document: ParsedDocument) -> None:
         if block.end > next_page:
             raise MalformedFrameError("a block holds a page break")
         heading = block.kind is Kind.HEADING
-        if heading != bool(block.label) or heading != (1 <= block.level <= 9) or "\0" in block.label:
+        labelled = bool(block.label) and block.kind is not Kind.TABLE
+        if heading != labelled or heading != (1 <= block.level <= 9) or "\0" in block.label:
             raise MalformedFrameError("a label does not fit its block")
         if len(block.label) > LABEL_CHARACTERS or (not heading and block.level):
             raise MalformedFrameError("a label does not fit its block")

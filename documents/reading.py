@@ -9,7 +9,7 @@ from time import monotonic
 from django.conf import settings
 from django.utils import timezone
 
-from documents import chunking, files, indexing, parsing, states
+from documents import chunking, files, indexing, ocr, parsing, states
 from documents.indexing import Passage
 from documents.models import Document
 from documents.structure import Failure, Limits, ParsedDocument
@@ -86,11 +86,16 @@ def _parse(document: Document) -> ParsedDocument:
     bounds = limits(Queue(document.queue))
     try:
         with files.local_copy(document.file.name or "") as path:
-            return parsing.parse(path, document.media_type, limits=bounds)
+            parsed = parsing.parse(path, document.media_type, limits=bounds)
+            if document.queue == Queue.DEFAULT and ocr.is_needed(parsed):
+                raise TakesLong
+            parsed = ocr.complete(path, parsed, limits=bounds)
     except parsing.ParseFailed as failure:
         if failure.code is Failure.TIMED_OUT and bounds.seconds < settings.PARSE_SECONDS:
             raise TakesLong from failure
         raise
+    document.unread_pages, document.ocr_pages = parsed.unread_pages, parsed.ocr_pages
+    return parsed
 
 
 def _cut(document: Document, parsed: ParsedDocument) -> Draft:

@@ -27,14 +27,15 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _SECCOMP_MODE_FILTER: Final = 2
 # Per machine: its audit number, then socket, io_uring_setup (which opens sockets too), execve, execveat, ptrace,
 # process_vm_readv, clone, clone3, and where they exist fork and vfork: RLIMIT_NPROC does not hold root.
-_REFUSED_CALLS: Final = {
+_REFUSED_CALLS: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
     "x86_64": (0xC000003E, (41, 425, 59, 322, 101, 310, 56, 435, 57, 58)),
     "aarch64": (0xC00000B7, (198, 425, 221, 281, 117, 270, 220, 435)),
 }
+_PLACE_OF_EXECVE: Final = 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _CREATE_RULESET_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 # How many file rights each ABI version knows (execute, read, write, make ..., then refer, truncate, ioctl).
 _FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _LATEST_FILE_RIGHTS: Final = 16
@@ -126,8 +127,10 @@ def is_available() -> bool:
     return landlock_version() > 0
 
 
-def confine(readable: Iterable[str], input_fd: int) -> bool:
-    """Take away the file system but for reading below `readable` and from `input_fd`; whether the kernel agreed."""
+def confine(readable: Iterable[str], input_fd: int, *, programs: Iterable[str] = ()) -> bool:
+    """Take away the file system but for reading below `readable` and from `input_fd`, and for the `programs` that may
+    be started; whether the kernel agreed.
+    """
     version = landlock_version()
     if version == 0:
         return False
@@ -145,6 +148,11 @@ def confine(readable: Iterable[str], input_fd: int) -> bool:
             folder = os.open(path, os.O_PATH | os.O_DIRECTORY)
             _allow(libc, ruleset, folder, _READ_FILE | _READ_DIR)
             os.close(folder)
+    for path in programs:
+        with suppress(OSError):
+            program = os.open(path, os.O_PATH)
+            _allow(libc, ruleset, program, _EXECUTE | _READ_FILE)
+            os.close(program)
     confined = bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
     os.close(ruleset)
     return confined
@@ -155,12 +163,17 @@ def _allow(libc: ctypes.CDLL, ruleset: int, parent: int, rights: int) -> None:
     libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
 
 
-def refuse_calls() -> bool:
-    """Answer EPERM to the system calls that open a socket or start a process; whether the kernel agreed."""
+def refuse_calls(*, but_execve: bool = False) -> bool:
+    """Answer EPERM to the system calls that open a socket or start a process; whether the kernel agreed.
+
+    `but_execve` is for a process that is about to become another program, which then is held as this one is.
+    """
     machine = os.uname().machine
     if sys.platform != "linux" or machine not in _REFUSED_CALLS:
         return False
     architecture, refused = _REFUSED_CALLS[machine]
+    if but_execve:
+        refused = tuple(number for place, number in enumerate(refused) if place != _PLACE_OF_EXECVE)
     load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
     left = len(refused)
     program = [

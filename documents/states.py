@@ -153,11 +153,11 @@ def hold(documents: Sequence[Document]) -> list[Document]:
 
 
 def make_ready(documents: Sequence[Document]) -> None:
-    """Ends the processing of documents that are held, with their `title`, `pages`, `chunks` and `timings`.
+    """Ends the processing of documents that are held, with their `title`, pages, `chunks` and `timings`.
 
     To be called in the transaction that stores the chunks.
     """
-    result = _each(documents, "title", "pages", "chunks", "timings")
+    result = _each(documents, "title", "pages", "unread_pages", "ocr_pages", "chunks", "timings")
     ended = {"error_code": "", "error_detail": "", "refused_since": None, "ready_at": Now()}
     _move(_own(documents), Status.READY, **result, **ended)
 

@@ -65,7 +65,7 @@ class Block:
     """A run of text that belongs together: `text[start:end]` of the document, markup included.
 
     `level` is a heading's depth from 1; 0 for every other kind. `label` is a heading's words without its
-    markup; empty for every other kind. Blocks are in reading order, do not overlap, and hold no page break.
+    markup, or the row that names a table's columns if there is one; empty for every other kind. Blocks are in reading order, do not overlap, and hold no page break.
     """
 
     start: int
@@ -82,6 +82,9 @@ class ParsedDocument:
     `text`: for txt and md the file's characters as decoded (byte order mark removed, line ends untouched, NUL
     and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order;
     for the others what `documents.formats.building` makes of their paragraphs and tables.
+    `unread_pages`: the numbers, from 1 and ascending, of pages that show text which the file does not hold as text (a
+    scan); such a page may have some text, and where all are such the whole text may be empty. `documents.ocr` reads them.
+    `ocr_pages`: how many it has read.
     `page_starts`: where each page, slide or sheet begins in `text`, ascending, the first 0; empty for formats without.
     """
 
@@ -89,3 +92,5 @@ class ParsedDocument:
     blocks: list[Block] = field(default_factory=list)
     page_starts: list[int] = field(default_factory=list)
     title: str = ""
+    unread_pages: list[int] = field(default_factory=list)
+    ocr_pages: int = 0

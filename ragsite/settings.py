@@ -4,6 +4,7 @@ With no DATABASE_URL the site runs in its embedded mode: Postgres and Redis from
 made at random, all under DATA_DIR. With one, nothing secret has a default.
 """
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -284,6 +285,12 @@ PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
 PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
 PARSE_MAX_DECOMPRESSED_BYTES = environment.integer("PARSE_MAX_DECOMPRESSED_BYTES", 256 * 1024**2, minimum=1)
 PARSE_MAX_DEPTH = environment.integer("PARSE_MAX_DEPTH", 100, minimum=1)
+OCR_ENABLED = environment.boolean("OCR_ENABLED", default=shutil.which("tesseract") is not None)
+OCR_LANGUAGES = environment.words("OCR_LANGUAGES", "eng")
+OCR_MODELS = environment.text("OCR_MODELS")
+OCR_PAGE_SECONDS = environment.integer("OCR_PAGE_SECONDS", 60, minimum=1)
+OCR_SECONDS = environment.integer("OCR_SECONDS", 1_800, minimum=1)
+OCR_MAX_PAGES = environment.integer("OCR_MAX_PAGES", 200, minimum=1)
 # What takes longer, or is larger, is processed by the workers for large files; see documents/reading.py.
 QUICK_PARSE_SECONDS = environment.integer("QUICK_PARSE_SECONDS", 3, minimum=1)
 QUICK_BYTES = environment.integer("QUICK_BYTES", 4 * 1024 * 1024, minimum=1)

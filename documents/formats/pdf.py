@@ -1,6 +1,6 @@
 """PDF, by PDFium: each page's text in reading order.
 
-Words that PDFium found broken at a line's end are put together (see `documents.formats.pdf_lines`). Pages stand a blank line apart.
+Words that PDFium found broken at a line's end are put together (see `documents.formats.pdf_words`). Pages stand a blank line apart.
 """
 
 import ctypes
@@ -12,12 +12,11 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_blocks, pdf_lines
+from documents.formats import pdf_blocks, pdf_cells, pdf_lines, pdf_pages, pdf_words
 from documents.formats.pdf_columns import Line
 from documents.structure import LABEL_CHARACTERS, Block, Failure, Limits, ParsedDocument, UnreadableError
 
 PAGE_BREAK: Final = "\n\n"
-IMAGE_PAGES_SEEN: Final = 50  # of a document without text: enough to tell a scan from nothing
 # What programs write where a title was never given.
 _NO_TITLE: Final = re.compile(
     r"untitled.*|.*\.(docx?|pdf|indd|tex|dvi|pptx?|xlsx?|odt|rtf|html?|qxd|pages)|microsoft (word|powerpoint) - .*"
@@ -27,17 +26,22 @@ _NO_TITLE: Final = re.compile(
 
 
 def parse(path: Path, limits: Limits) -> ParsedDocument:
-    """The document's text with the page starts, and blocks as far as line gaps and font sizes tell them."""
-    with _opened(path.read_bytes()) as document:
+    """The document's text with the page starts, and blocks as far as line gaps and font sizes tell them.
+
+    The text is empty where all that the pages show needs OCR; `unread_pages` says which do.
+    """
+    with opened(path.read_bytes()) as document:
         count = pdfium.FPDF_GetPageCount(document)
         if count < 1:
             raise UnreadableError(Failure.CORRUPT)
         if count > limits.pages:
             raise UnreadableError(Failure.TOO_MANY_PAGES)
-        pages = list(_pages(document, count, limits))
-        if not any(line.text.strip() for page in pages for line in page):
-            raise UnreadableError(Failure.NEEDS_OCR if _has_image(document, count) else Failure.NO_TEXT)
+        unread: list[int] = []
+        pages = list(_pages(document, count, limits, unread))
+        if not unread and not any(line.text.strip() for page in pages for line in page):
+            raise UnreadableError(Failure.NO_TEXT)
         parsed = _assemble(pages)
+        parsed.unread_pages = unread
         if len(parsed.text) > limits.characters:
             raise UnreadableError(Failure.TOO_LARGE_TEXT)
         parsed.title = _title(document) or _first_heading(parsed)
@@ -45,7 +49,7 @@ def parse(path: Path, limits: Limits) -> ParsedDocument:
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator[pdfium.FPDF_DOCUMENT]:
+def opened(content: bytes) -> Iterator[pdfium.FPDF_DOCUMENT]:
     """PDFium's handle of the document; without a password, which is also the empty user password."""
     pdfium.FPDF_InitLibraryWithConfig(pdfium.FPDF_LIBRARY_CONFIG(version=2))
     document = pdfium.FPDF_LoadMemDocument64(content, len(content), None)
@@ -60,7 +64,7 @@ def _opened(content: bytes) -> Iterator[pdfium.FPDF_DOCUMENT]:
 
 
 @contextmanager
-def _loaded(document: pdfium.FPDF_DOCUMENT, number: int) -> Iterator[pdfium.FPDF_PAGE | None]:
+def loaded(document: pdfium.FPDF_DOCUMENT, number: int) -> Iterator[pdfium.FPDF_PAGE | None]:
     page = pdfium.FPDF_LoadPage(document, number)
     try:
         yield page or None
@@ -69,12 +73,17 @@ def _loaded(document: pdfium.FPDF_DOCUMENT, number: int) -> Iterator[pdfium.FPDF
             pdfium.FPDF_ClosePage(page)
 
 
-def _pages(document: pdfium.FPDF_DOCUMENT, count: int, limits: Limits) -> Iterator[list[Line]]:
-    """Each page's lines; a page that PDFium cannot read has none."""
+def _pages(
+    document: pdfium.FPDF_DOCUMENT, count: int, limits: Limits, unread: list[int]
+) -> Iterator[list[Line]]:
+    """Each page's lines; a page that PDFium cannot read has none. The numbers of those that need OCR go to `unread`."""
     characters = 0
     for number in range(count):
-        with _loaded(document, number) as page:
-            lines = pdf_lines.read(page) if page else []
+        with loaded(document, number) as page:
+            read = pdf_lines.read(page) if page else []
+            lines = read or []
+            if page and (read is None or pdf_pages.is_unread(page, lines)):
+                unread.append(number + 1)
         characters += sum(len(line.text) + 1 for line in lines)
         if characters > limits.characters:
             raise UnreadableError(Failure.TOO_LARGE_TEXT)
@@ -83,7 +92,8 @@ def _pages(document: pdfium.FPDF_DOCUMENT, count: int, limits: Limits) -> Iterat
 
 def _assemble(pages: list[list[Line]]) -> ParsedDocument:
     """One text from the pages' lines, with the blocks shifted to where their page begins."""
-    pdf_lines.mend_hyphens(pages)
+    pdf_words.mend_hyphens(pages)
+    pdf_cells.name_continued(pages)
     levels = pdf_blocks.heading_levels(pages)
     texts: list[str] = []
     parsed = ParsedDocument(text="")
@@ -107,7 +117,7 @@ def _title(document: pdfium.FPDF_DOCUMENT) -> str:
     size = min(pdfium.FPDF_GetMetaText(document, b"Title", None, 0), 8 * LABEL_CHARACTERS)
     buffer = ctypes.create_string_buffer(size)
     pdfium.FPDF_GetMetaText(document, b"Title", buffer, size)
-    title = " ".join(pdf_lines.clean(buffer.raw.decode("utf-16-le", "replace")).split())
+    title = " ".join(pdf_words.clean(buffer.raw.decode("utf-16-le", "replace")).split())
     sane = len(title) > 2 and not _NO_TITLE.fullmatch(title) and "\N{REPLACEMENT CHARACTER}" not in title
     return title[:LABEL_CHARACTERS] if sane else ""
 
@@ -116,26 +126,3 @@ def _first_heading(parsed: ParsedDocument) -> str:
     """The first heading of the first page."""
     beyond = parsed.page_starts[1] if len(parsed.page_starts) > 1 else len(parsed.text) + 1
     return next((block.label for block in parsed.blocks if block.label and block.start < beyond), "")
-
-
-def _has_image(document: pdfium.FPDF_DOCUMENT, count: int) -> bool:
-    for number in range(min(count, IMAGE_PAGES_SEEN)):
-        with _loaded(document, number) as page:
-            if page and _page_has_image(page):
-                return True
-    return False
-
-
-def _page_has_image(page: pdfium.FPDF_PAGE) -> bool:
-    for index in range(pdfium.FPDFPage_CountObjects(page)):
-        item = pdfium.FPDFPage_GetObject(page, index)
-        kind = pdfium.FPDFPageObj_GetType(item)
-        if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
-            return True
-        if kind == pdfium.FPDF_PAGEOBJ_FORM:  # scanners like to wrap the page's image in one
-            inner = (
-                pdfium.FPDFFormObj_GetObject(item, n) for n in range(pdfium.FPDFFormObj_CountObjects(item))
-            )
-            if any(pdfium.FPDFPageObj_GetType(part) == pdfium.FPDF_PAGEOBJ_IMAGE for part in inner):
-                return True
-    return False

@@ -30,7 +30,7 @@ def heading_levels(pages: Iterable[list[Line]]) -> Levels:
     for lines in pages:
         for line in lines:
             characters[line.size] += len(line.text)
-    body, most = characters.most_common(1)[0]
+    body, most = characters.most_common(1)[0] if characters else (0.0, 0)
     total = characters.total()
     smaller = sum(count for size, count in characters.items() if size < body * LARGER)
     if most < BODY_CHARACTERS or smaller < 0.7 * total or body <= 0:
@@ -90,7 +90,9 @@ def _usual_pitch(lines: list[Line]) -> dict[float, float]:
 
 
 def _continues(above: Line, below: Line, usual: dict[float, float]) -> bool:
-    """Whether `below` goes on with the paragraph of `above`."""
+    """Whether `below` goes on with the paragraph or the table of `above`."""
+    if above.table or below.table:
+        return above.table is below.table
     if abs(above.size - below.size) > 0.1 * max(above.size, below.size):
         return False
     ended = above.text.endswith(_SENTENCE_ENDS)
@@ -103,6 +105,9 @@ def _continues(above: Line, below: Line, usual: dict[float, float]) -> bool:
 
 
 def _block(group: list[Line], text: str, position: int, levels: Levels) -> Block:
+    table = group[0].table
+    if table:
+        return Block(position, position + len(text), Kind.TABLE, 0, table.header[:LABEL_CHARACTERS])
     level = levels.get(_step(group[0].size), 0)
     label = " ".join(text.split())
     if level and _WORD.search(label) and len(group) <= HEADING_LINES and len(label) <= HEADING_CHARACTERS:

@@ -4,7 +4,7 @@ Most PDFs write a column to its end before the next and need nothing of this. A 
 cells and must stay in rows: what stands left and right of the gap has to read like prose before anything is moved.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Final
@@ -16,10 +16,18 @@ PROSE_CHARACTERS: Final = 20  # that the usual line on either side has at least
 PROSE_WORDS: Final = 3
 
 
+@dataclass(slots=True, eq=False)
+class Table:
+    """What the rows of one table share: from where to where each column reaches, and the row that names them, if any."""
+
+    columns: list[tuple[float, float]]
+    header: str = ""
+
+
 @dataclass(slots=True)
 class Line:
     """A line of text or a part of one: its reach along the line, the baselines of its first and last character, its font
-    size, all in points and turned so that text runs to the right and lines go down.
+    size, all in points and turned so that text runs to the right and lines go down. A row of a `table` is one line.
     """
 
     text: str
@@ -28,6 +36,7 @@ class Line:
     baseline: float = 0.0
     last_baseline: float = 0.0
     size: float = 0.0
+    table: Table | None = field(default=None, compare=False)
 
 
 Row = list[Line]  # what stands at one height, from left to right
@@ -35,30 +44,30 @@ Row = list[Line]  # what stands at one height, from left to right
 
 def unfold(rows: list[Row]) -> list[Row]:
     """The same cells with columns one after the other; a line across the page ends the columns above it."""
-    gutter = _gutter(rows)
-    if gutter is None:
+    place = gutter(rows)
+    if place is None:
         return rows
     result: list[Row] = []
     run: list[Row] = []
     for row in rows:
-        if any(cell.left < gutter < cell.right for cell in row):
-            result += [*_sides(run, gutter), row]
+        if any(cell.left < place < cell.right for cell in row):
+            result += [*_sides(run, place), row]
             run = []
         else:
             run.append(row)
-    return result + _sides(run, gutter)
+    return result + _sides(run, place)
 
 
-def _sides(run: list[Row], gutter: float) -> list[Row]:
+def _sides(run: list[Row], place: float) -> list[Row]:
     """What stands left of the gutter and then what stands right of it, each of which may hold columns again."""
     if not run:
         return []
-    left = [[cell for cell in row if cell.right <= gutter] for row in run]
-    right = [[cell for cell in row if cell.right > gutter] for row in run]
-    return [row for side in (left, right) for row in unfold(_joined([row for row in side if row]))]
+    left = [[cell for cell in row if cell.right <= place] for row in run]
+    right = [[cell for cell in row if cell.right > place] for row in run]
+    return [row for side in (left, right) for row in unfold(joined([row for row in side if row]))]
 
 
-def _gutter(rows: list[Row]) -> float | None:
+def gutter(rows: list[Row]) -> float | None:
     """Where the gap runs that parts most rows into prose on both sides; None when there is none."""
     gaps = [(left.right, right.left) for row in rows for left, right in pairwise(row)]
     if len(gaps) < max(ROWS, SHARE * len(rows)):
@@ -80,7 +89,7 @@ def _parted(row: Row, place: float) -> bool:
     return row[0].right <= place <= row[-1].left and not any(cell.left < place < cell.right for cell in row)
 
 
-def _joined(rows: list[Row]) -> list[Row]:
+def joined(rows: list[Row]) -> list[Row]:
     """Rows of one column, with a word that is broken at a line's end marked as PDFium marks it elsewhere."""
     result: list[Row] = []
     for row in rows:

@@ -11,37 +11,32 @@ from typing import Final
 
 import pypdfium2_raw as pdfium
 
-from documents.formats import pdf_columns
+from documents.formats import pdf_grids, pdf_order, pdf_pages, pdf_rulings
 from documents.formats.pdf_columns import HYPHEN, Line
+from documents.formats.pdf_words import clean
 
-SAME_HEIGHT: Final = 0.6  # of the font size: baselines that differ less belong to one line
 WIDE_GAP: Final = (
     1.0  # of the font size: no space between words is as wide, and the gaps between columns and cells are
 )
 ANGLES_SEEN: Final = 40  # characters that tell which way up a page's text stands
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ufeff]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_SURROGATE_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
-_BROKEN: Final = re.compile(rf"([^\W_]*){HYPHEN}+([^\W_]*)")
 # Where PDFium writes a character's left, right, bottom and top: made once, because a page asks a thousand times.
 _BOX: Final = tuple(ctypes.c_double() for _ in range(4))
 _BOX_POINTERS: Final = tuple(map(ctypes.byref, _BOX))
-_LIGATURES: Final = {
-    0xFB00 + n: letters for n, letters in enumerate(("ff", "fi", "fl", "ffi", "ffl", "st", "st"))
-}
 
 
-def read(page: pdfium.FPDF_PAGE) -> list[Line]:
-    """The page's lines in reading order, empty ones left out."""
+def read(page: pdfium.FPDF_PAGE) -> list[Line] | None:
+    """The page's lines in reading order, empty ones left out; None where no font says which characters they are."""
     with _textpage(page) as textpage:
+        if pdf_pages.is_garbled(textpage):
+            return None
         turns = _quarter_turns(textpage)
         if turns == pdfium.FPDFPage_GetRotation(page):
-            return _Reader(textpage).lines()
+            rulings = pdf_rulings.Rulings() if turns else pdf_rulings.read(page)
+            return _Reader(textpage, rulings).lines()
     # PDFium sorts what stands on one line as the page is shown; text that lies on its side would come out backwards.
     pdfium.FPDFPage_SetRotation(page, turns)
     with _textpage(page) as textpage:
-        return _Reader(textpage).lines()
+        return _Reader(textpage, pdf_rulings.Rulings()).lines()
 
 
 @contextmanager
@@ -76,6 +71,7 @@ def _angle(textpage: pdfium.FPDF_TEXTPAGE, index: int) -> float:
 @dataclass(slots=True)
 class _Reader:
     textpage: pdfium.FPDF_TEXTPAGE
+    rulings: pdf_rulings.Rulings
 
     def lines(self) -> list[Line]:
         count = pdfium.FPDFText_CountChars(self.textpage)
@@ -88,11 +84,7 @@ class _Reader:
             if row:
                 rows.append(row)
             start = match.end()
-        lines: list[Line] = []
-        for row in pdf_columns.unfold(rows):
-            for cell in row:
-                _add(lines, cell)
-        return lines
+        return pdf_order.in_order(pdf_grids.fold(rows, pdf_rulings.grids(self.rulings)))
 
     def _row(self, characters: str, start: int, end: int) -> list[Line]:
         """What stands on one line, cut where a wide gap is."""
@@ -102,27 +94,31 @@ class _Reader:
             return []
         matrix = _matrix(self.textpage, first)
         angle = math.atan2(matrix.b, matrix.a)
-        size = pdfium.FPDFText_GetFontSize(self.textpage, first) * math.hypot(matrix.c, matrix.d)
+        size = self._size(first)
         cells, begin = [], first
         for space in re.finditer(r" +", characters[first : last + 1]):
             before, after = first + space.start() - 1, first + space.end()
             # One space that the file itself has is a space between words. PDFium puts one in where it sees a gap.
             if after - before == 2 and not pdfium.FPDFText_IsGenerated(self.textpage, before + 1):
                 continue
-            gap = self._extent(after, angle)[0] - self._extent(before, angle)[1]
-            if gap > WIDE_GAP * size:
+            left, right = self._extent(before, angle)[1], self._extent(after, angle)[0]
+            ruled = self.rulings.down and self.rulings.parts(left, right, self._baseline(after, angle))
+            if right - left > WIDE_GAP * size or ruled:
                 cells.append((begin, before))
                 begin = after
         cells.append((begin, last))
-        made = (self._cell(characters, *cell, angle=angle, size=size) for cell in cells)
+        made = (self._cell(characters, *cell, angle=angle) for cell in cells)
         return [cell for cell in made if cell.text]
 
-    def _cell(self, characters: str, first: int, last: int, *, angle: float, size: float) -> Line:
+    def _cell(self, characters: str, first: int, last: int, *, angle: float) -> Line:
         text = clean(characters[first : last + 1], keep=HYPHEN).strip()
         left, right = self._extent(first, angle)[0], self._extent(last, angle)[1]
-        return Line(
-            text, left, right, self._baseline(first, angle), self._baseline(last, angle), round(size, 1)
-        )
+        baselines = self._baseline(first, angle), self._baseline(last, angle)
+        return Line(text, left, right, *baselines, round(self._size(first), 1))
+
+    def _size(self, index: int) -> float:
+        matrix = _matrix(self.textpage, index)
+        return float(pdfium.FPDFText_GetFontSize(self.textpage, index) * math.hypot(matrix.c, matrix.d))
 
     def _baseline(self, index: int, angle: float) -> float:
         x, y = ctypes.c_double(), ctypes.c_double()
@@ -138,43 +134,3 @@ class _Reader:
         cosine, sine = math.cos(angle), math.sin(angle)
         one, other = left * cosine + bottom * sine, right * cosine + top * sine
         return min(one, other), max(one, other)
-
-
-def _add(lines: list[Line], line: Line) -> None:
-    """Append `line`, or join it to the one before when it stands at its height, as a superscript and what follows it do."""
-    above = lines[-1] if lines else None
-    if above is None or abs(above.last_baseline - line.baseline) > SAME_HEIGHT * max(above.size, line.size):
-        lines.append(line)
-        return
-    above.text += " " + line.text
-    if line.size >= above.size:
-        above.size, above.last_baseline = line.size, line.last_baseline
-
-
-def clean(text: str, keep: str = "") -> str:
-    """`text` without control characters (but those in `keep`) and unpaired surrogates, with ligatures spelled out."""
-    text = _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-    text = _SURROGATE.sub("\ufffd", text)
-    text = text.replace("\x02", HYPHEN).replace("\t", " ").replace("\xa0", " ")
-    return _CONTROL.sub(lambda mark: mark[0] if mark[0] in keep else "", text).translate(_LIGATURES)
-
-
-def mend_hyphens(pages: list[list[Line]]) -> None:
-    """Join the words broken at line ends, keeping a hyphen that belongs to the word.
-
-    It belongs when a capital or a digit follows, or when the document elsewhere writes the word with it and never without.
-    """
-    broken = [line for lines in pages for line in lines if HYPHEN in line.text]
-    if not broken:
-        return
-    words = {word.lower() for lines in pages for line in lines for word in _WORD.findall(line.text)}
-    for line in broken:
-        line.text = _BROKEN.sub(lambda match: _mended(match[1], match[2], words), line.text)
-
-
-def _mended(head: str, tail: str, words: set[str]) -> str:
-    joined, hyphened = head + tail, f"{head}-{tail}"
-    own_hyphen = hyphened.lower() in words and joined.lower() not in words
-    if not tail or not tail[0].islower() or own_hyphen:
-        return hyphened
-    return joined

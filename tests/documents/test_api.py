@@ -14,8 +14,8 @@ from documents.models import Chunk, Document
 from tests.makers import Party, ingest, make_document, make_key, with_key
 
 FIELDS = {"id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status", "stage", "progress",
-          "queue", "attempts", "timings_ms", "pages", "chunks", "replaces", "error_code", "error_detail", "created_at",
-          "ready_at"}  # fmt: skip
+          "queue", "attempts", "timings_ms", "pages", "unread_pages", "ocr_pages", "chunks", "replaces", "error_code",
+          "error_detail", "created_at", "ready_at"}  # fmt: skip
 URL = "/api/documents"
 
 

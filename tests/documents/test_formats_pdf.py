@@ -4,7 +4,7 @@ import pytest
 
 from documents.formats import pdf
 from documents.formats.pdf_columns import HYPHEN, Line
-from documents.formats.pdf_lines import clean, mend_hyphens
+from documents.formats.pdf_words import clean, mend_hyphens
 from documents.structure import Failure, Kind, Limits, ParsedDocument, UnreadableError
 from tests.documents import pdfs
 
@@ -89,7 +89,7 @@ def test_a_table_is_read_row_by_row(tmp_path: Path) -> None:
         for line in (pdfs.Line(f"item {n}", 72, 700 - 14 * n), pdfs.Line(f"{n}.00", 320, 700 - 14 * n))
     ]
     document = parsed(tmp_path, pdfs.pdf(pdfs.Page(rows)))
-    assert document.text.split("\n")[0] == "item 0 0.00"
+    assert document.text.split("\n")[0] == "item 0 | 0.00"
 
 
 def test_words_broken_at_line_ends_are_whole_again() -> None:
@@ -123,11 +123,15 @@ def test_what_cannot_be_stored_or_seen_is_cleaned_away() -> None:
         (pdfs.pdf(pdfs.Page(pdfs.flowing("text")))[:200], Failure.CORRUPT),
         (pdfs.pdf(), Failure.CORRUPT),
         (pdfs.pdf(pdfs.Page()), Failure.NO_TEXT),
-        (pdfs.pdf(pdfs.Page(), pdfs.Page(image=True)), Failure.NEEDS_OCR),
     ],
 )
 def test_a_file_without_text_says_why(tmp_path: Path, raw: bytes, code: Failure) -> None:
     assert failure(tmp_path, raw) is code
+
+
+def test_pages_that_only_show_text_are_named(tmp_path: Path) -> None:
+    document = parsed(tmp_path, pdfs.pdf(pdfs.Page(), pdfs.Page(image=True)))
+    assert (document.text.strip(), document.unread_pages) == ("", [2])
 
 
 def test_too_many_pages_and_too_much_text_are_refused(tmp_path: Path) -> None:

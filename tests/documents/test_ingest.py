@@ -1,3 +1,4 @@
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from documents.models import (
 )
 from documents.structure import Failure
 from ragsite.lib.embedding_cache import embed_cached
-from tests.documents import pdfs
+from tests.documents import pdfs, scans
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import ingest as processed
 from tests.makers import make_document
@@ -70,6 +71,30 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(ingest, "embed_cached", embed)
 
     return install
+
+
+def test_a_document_with_pages_that_nobody_could_read_is_ready_and_names_them(
+    tenant: Tenant, settings: Settings
+) -> None:
+    settings.OCR_ENABLED = False
+    content = pdfs.pdf(pdfs.Page(image=True), pdfs.Page(pdfs.flowing("The kettle is blue.")), pdfs.Page())
+    document = processed(tenant, content, filename="m.pdf")
+    assert (document.status, document.pages, document.unread_pages, document.ocr_pages) == (
+        "ready",
+        3,
+        [1],
+        0,
+    )
+
+
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="Tesseract is not installed")
+def test_a_scanned_document_is_found_by_its_text_and_page(tenant: Tenant, tmp_path: Path) -> None:
+    scan = scans.scanned(tmp_path, pdfs.Page(pdfs.flowing("The kettle stands on the stove.")))
+    document = processed(tenant, pdfs.pdf(pdfs.Page(), scan), filename="scan.pdf")
+    assert (document.status, document.unread_pages, document.ocr_pages) == ("ready", [], 1)
+    assert (document.queue, document.attempts) == ("low", 1)  # it takes seconds
+    chunk = Chunk.objects.get(document=document)
+    assert (chunk.text, chunk.first_page) == ("The kettle stands on the stove.", 2)
 
 
 def test_a_document_ends_ready_with_chunks_vectors_and_pages(tenant: Tenant) -> None:
