@@ -10,12 +10,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from accounts.models import Tenant
 from documents.models import Document
 from ragsite.lib.errors import Conflict
+from webhooks import outbox
+from webhooks.models import Event
 
 Status = Document.Status
 
@@ -71,11 +74,13 @@ def make_ready(document: Document, *, pages: int | None, chunks: int, title: str
         error_detail="",
         ready_at=Now(),
     )
+    outbox.note(document.tenant_id, [document.pk], Event.DOCUMENT_READY)
 
 
 def fail(document: Document, *, code: str, detail: str) -> None:
     """An end that trying again would not change. To be called in the transaction that clears the chunks."""
     _own(document, **_IDLE, status=Status.FAILED, error_code=code, error_detail=detail, chunks=0, pages=None)
+    outbox.note(document.tenant_id, [document.pk], Event.DOCUMENT_FAILED)
 
 
 def release(document: Document, *, code: str, detail: str) -> None:
@@ -106,16 +111,25 @@ def overdue() -> list[UUID]:
     return ids
 
 
+@transaction.atomic
 def give_up() -> None:
     """Fails the documents whose last attempt went by: for the reason it gave, or else as interrupted."""
-    spent = Document.objects.across_tenants().filter(attempts__gte=settings.INGEST_MAX_ATTEMPTS)
-    spent.filter(status=Status.QUEUED).update(status=Status.FAILED)
-    spent.filter(status=Status.PROCESSING, leased_until__lt=Now()).update(
+    over = Q(status=Status.QUEUED) | Q(status=Status.PROCESSING, leased_until__lt=Now())
+    spent = Document.objects.across_tenants().filter(over, attempts__gte=settings.INGEST_MAX_ATTEMPTS)
+    rows = list(spent.select_for_update(skip_locked=True).values_list("tenant_id", "pk"))
+    given_up = Document.objects.across_tenants().filter(pk__in=[pk for _, pk in rows])
+    given_up.filter(status=Status.QUEUED).update(status=Status.FAILED)
+    given_up.filter(status=Status.PROCESSING).update(
         **_IDLE,
         status=Status.FAILED,
         error_code="interrupted",
         error_detail=f"Processing was interrupted {settings.INGEST_MAX_ATTEMPTS} times. Reprocess it to try again.",
     )
+    of_tenants: dict[UUID, list[UUID]] = {}
+    for tenant_id, pk in rows:
+        of_tenants.setdefault(tenant_id, []).append(pk)
+    for tenant_id, documents in of_tenants.items():
+        outbox.note(tenant_id, documents, Event.DOCUMENT_FAILED)
 
 
 def unfinished(tenant: Tenant) -> QuerySet[Document]:

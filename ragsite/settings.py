@@ -136,6 +136,7 @@ INSTALLED_APPS = [
     "ragsite",
     "accounts",
     "apikeys",
+    "webhooks",
     "documents",
     "queries",
 ]
@@ -263,6 +264,17 @@ SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 
+# Server-sent events of a document: each holds a thread of its process, so that some have to be left for the rest.
+EVENT_STREAMS = environment.integer("EVENT_STREAMS", max(1, _threads // 2), minimum=1)
+EVENT_STREAM_SECONDS = environment.integer("EVENT_STREAM_SECONDS", 60, minimum=1)
+
+# Webhooks ----------------------------------------------------------------------------------------------------
+
+WEBHOOK_ALLOWED_NETWORKS = environment.words("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_TIMEOUT_SECONDS = environment.integer("WEBHOOK_TIMEOUT_SECONDS", 15, minimum=1)
+WEBHOOK_DISABLE_DAYS = environment.integer("WEBHOOK_DISABLE_DAYS", 3, minimum=1)
+WEBHOOK_RETENTION_DAYS = environment.integer("WEBHOOK_RETENTION_DAYS", 30, minimum=2)
+
 # Work in the background --------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
@@ -285,6 +297,7 @@ CELERY_TASK_ROUTES = {
     "documents.tasks.process": {"queue": "default"},
     "documents.tasks.sweep": {"queue": "critical"},
     "documents.tasks.tend_corpora": {"queue": "low"},
+    "webhooks.tasks.deliver": {"queue": "critical"},
     "apikeys.tasks.fold_tally": {"queue": "low"},
     "queries.tasks.make_partitions": {"queue": "low"},
     "queries.tasks.prune": {"queue": "low"},
@@ -295,6 +308,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(SWEEP_SECONDS),
         "options": {"expires": SWEEP_SECONDS},
     },
+    "deliver-webhooks": {"task": "webhooks.tasks.deliver", "schedule": 5.0, "options": {"expires": 5}},
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
     "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
