@@ -22,7 +22,7 @@ from webhooks.models import Delivery, Endpoint
 Status = Delivery.Status
 _KEPT_TRIES = 2 * schedule.TRIES  # of one that was sent again by hand, the latest
 _GONE = 410
-_GRACE_SECONDS = 15  # between the end of a call and its record
+_GRACE_SECONDS = 10  # between the end of a call and its record
 
 
 @dataclass(frozen=True, slots=True)

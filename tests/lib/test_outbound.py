@@ -241,7 +241,7 @@ def test_the_certificate_is_checked_against_the_name_and_not_the_address(
     trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names: list[str] = []
-    trusted.sni_callback = lambda _socket, name, _context: names.append(name or "")  # type: ignore[assignment]  # returns nothing
+    trusted.sni_callback = lambda _socket, name, _context: names.append(name or "")
     with receiving(trusted) as receiver:
         rest = receiver.url.partition("127.0.0.1")[2]
         resolves_to(monkeypatch, ["127.0.0.1"])

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from auditlog.models import LogEntry
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from ragsite.lib import crypto
@@ -12,7 +14,7 @@ from tests.makers import Party
 from tests.problems import problem
 from tests.webhooks.making import deliver, make_webhook
 from tests.webhooks.receiver import Receiver
-from webhooks import endpoints
+from webhooks import deliveries, endpoints
 from webhooks.models import Delivery, Endpoint
 
 pytestmark = pytest.mark.django_db
@@ -92,7 +94,8 @@ def test_a_webhook_that_was_switched_off_for_failing_begins_anew(ours: Party) ->
 def test_refused(ours: Party, settings: Any, field: str, value: object, code: str) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = []
     endpoint, _ = make_webhook(ours, URL)
-    for answer in (post(ours, **{"url": URL, field: value}), patch(ours, endpoint, **{field: value})):
+    body: dict[str, Any] = {"url": URL, field: value}
+    for answer in (post(ours, **body), patch(ours, endpoint, **{field: value})):
         (error,) = problem(answer, 400, "invalid")["errors"]
         assert error["field"].split(".")[0] == field
         assert error["code"] == code
@@ -142,3 +145,17 @@ def test_changes_are_on_record_and_hold_no_secret(ours: Party) -> None:
         assert endpoint.secret not in str(entry.changes)
     assert entries[1].changes["secret"] == ["(hidden)", "(hidden)"]
     assert entries[2].changes["disabled_because"] == ["", "gone"]
+
+
+def test_secrets_are_encrypted_anew_with_the_first_key(ours: Party, theirs: Party, settings: Any) -> None:
+    old, new = settings.ENCRYPTION_KEY, Fernet.generate_key().decode()
+    made = [make_webhook(party, URL) for party in (ours, theirs)]
+    rotated = endpoints.rotate(made[0][0], overlap=timedelta(hours=1))[1]
+    settings.ENCRYPTION_KEY = new
+    with pytest.raises(CommandError):
+        call_command("reencrypt")
+    settings.ENCRYPTION_KEY = f"{new},{old}"
+    call_command("reencrypt")
+    settings.ENCRYPTION_KEY = new
+    rows = [Endpoint.objects.across_tenants().get(pk=endpoint.pk) for endpoint, _ in made]
+    assert [deliveries.secrets(row) for row in rows] == [[rotated, made[0][1]], [made[1][1]]]
