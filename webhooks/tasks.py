@@ -10,7 +10,7 @@ from webhooks.delivering import Deliverer, is_due
 _SECONDS = 60.0
 
 
-@shared_task(base=Hint)
+@shared_task(base=Hint, lane="critical", acks_late=True, reject_on_worker_lost=False)
 def deliver() -> None:
     """Sends what is due, unless somebody is at it: who is at it looks for more twice a second."""
     deliverer = Deliverer()

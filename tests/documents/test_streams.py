@@ -56,12 +56,14 @@ def test_each_change_until_it_is_ready(ours: Party) -> None:
     assert parsed(next(events)) == ("document", whole)
     claimed = states.claim(document.pk)
     assert claimed is not None
+    states.begin(claimed)
     name, data = parsed(next(events))
     assert (name, data["status"], data["stage"]) == ("document", "processing", "parsing")
-    states.advance(claimed, Document.Stage.EMBEDDING, done=3, total=9)
+    claimed.progress_done, claimed.progress_total = 3, 9
+    states.advance([claimed], Document.Stage.EMBEDDING)
     assert parsed(next(events))[1]["progress"] == {"done": 3, "total": 9}
     assert len(streams._open) == 1
-    states.make_ready(claimed, pages=1, chunks=9, title="A text")
+    states.make_ready([claimed])
     assert parsed(next(events))[1]["status"] == "ready"
     assert list(events) == []
     assert len(streams._open) == 0  # closed by whoever sent it
