@@ -126,7 +126,7 @@ def test_a_client_that_leaves_frees_its_thread(up: Site) -> None:
 
         def follows() -> bool:
             with stream(client, document_id) as follower:
-                return follower.status_code == 200
+                return bool(follower.status_code == 200)
 
         assert all(follows() for _ in range(STREAMS))
         site.wait_for(follows, seconds=30)
