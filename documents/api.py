@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView
@@ -16,9 +17,10 @@ from rest_framework.views import APIView
 from apikeys import callers, retries
 from apikeys.callers import Caller
 from apikeys.permissions import CanIngest
-from documents import access, indexing, intake, states, tasks, uploads
+from documents import access, indexing, intake, states, streams, tasks, uploads
 from documents.models import Document, DocumentText
 from documents.serializers import DocumentFilter, DocumentOut, UploadIn
+from ragsite.lib import server_sent
 from ragsite.lib.api import TakesIn
 
 
@@ -83,6 +85,19 @@ class DocumentView(APIView):
         """Remove a document with its chunks, vectors, file and every cached answer."""
         indexing.remove(access.readable(callers.of(request)).one(pk))
         return Response(status=204)
+
+
+class DocumentEventsView(APIView):
+    permission_classes = [CanIngest]
+    content_negotiation_class = server_sent.AcceptsEvents
+
+    @extend_schema(responses={(200, server_sent.EVENTS): OpenApiTypes.STR})
+    def get(self, request: Request, pk: UUID) -> HttpResponseBase:
+        """Follow a document as server-sent events: `document` at once and at each change, until it is ready or failed,
+        or `deleted`. `Last-Event-ID` leaves out what was seen."""
+        documents = readable(callers.of(request))
+        seen = request.headers.get("Last-Event-ID", "")
+        return streams.follow(documents.one(pk), lambda: documents.filter(pk=pk).first(), seen=seen)
 
 
 class DocumentTextView(APIView):

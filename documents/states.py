@@ -19,6 +19,8 @@ from django.db.models.functions import Cast, Coalesce, Greatest, Least, Now
 from accounts.models import Tenant
 from documents.models import Document
 from ragsite.lib.errors import Conflict
+from webhooks import outbox
+from webhooks.models import Event
 
 Queue, Stage, Status = Document.Queue, Document.Stage, Document.Status
 
@@ -160,12 +162,16 @@ def make_ready(documents: Sequence[Document]) -> None:
     result = _each(documents, "title", "pages", "unread_pages", "ocr_pages", "chunks", "timings")
     ended = {"error_code": "", "error_detail": "", "refused_since": None, "ready_at": Now()}
     _move(_own(documents), Status.READY, **result, **ended)
+    _tell(documents, Event.DOCUMENT_READY)
 
 
 def fail(document: Document, *, code: str, detail: str) -> bool:
     """An end that trying again would not change. To be called in the transaction that clears the chunks."""
     failure = {"error_code": code, "error_detail": detail, "chunks": 0, "pages": None}
-    return bool(_move(_own([document]), Status.FAILED, **failure, timings=document.timings))
+    moved = _move(_own([document]), Status.FAILED, **failure, timings=document.timings)
+    if moved:
+        _tell([document], Event.DOCUMENT_FAILED)
+    return bool(moved)
 
 
 def give_back(document: Document, *, code: str, detail: str) -> bool:
@@ -231,9 +237,16 @@ def give_up(document: Document) -> bool:
     times = settings.INGEST_MAX_ATTEMPTS
     spent_rows = rows.filter(attempts__gte=times)
     detail = f"Processing was interrupted {times} times. Reprocess it to try again."
-    return bool(
-        _move(spent_rows, Status.FAILED, error_code="interrupted", error_detail=detail, chunks=0, pages=None)
-    )
+    failure = {"error_code": "interrupted", "error_detail": detail, "chunks": 0, "pages": None}
+    moved = _move(spent_rows, Status.FAILED, **failure)
+    if moved:
+        _tell([document], Event.DOCUMENT_FAILED)
+    return bool(moved)
+
+
+def _tell(documents: Sequence[Document], event: Event) -> None:
+    """Notes the end of documents of one tenant for its webhooks, in the transaction that makes it so."""
+    outbox.note(documents[0].tenant_id, [document.pk for document in documents], event)
 
 
 def unfinished(tenant: Tenant) -> QuerySet[Document]:

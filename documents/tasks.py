@@ -10,16 +10,17 @@ from uuid import UUID
 
 import structlog
 from celery import shared_task
-from celery.contrib.django.task import DjangoTask
 from celery.signals import worker_process_init
 from django.db import DatabaseError, connection
-from kombu.exceptions import OperationalError
 from redis import Redis
 
 from documents import ingest, reweighing, spaces, states, vector_index
 from documents.models import CorpusStatistics, Document, EmbeddingSpace
-from ragsite.lib import embeddings, redis_client, row_security
+from ragsite.lib import embeddings, row_security
 from ragsite.lib.errors import AppError
+from ragsite.lib.hints import Hint
+from webhooks import outbox
+from webhooks import tasks as webhook_tasks
 
 logger = structlog.get_logger(__name__)
 
@@ -30,23 +31,6 @@ ENOUGH_HINTS = 64
 SWEEPERS_HINTS = 8  # so many workers are woken at once
 
 _turns: dict[Queue, UUID] = {}  # the tenant whose documents this process took last, in each lane
-
-
-class Hint(DjangoTask[Any, Any]):
-    """A task whose message may be lost: the rows say what is to be done, and beat or the sweeper ask again."""
-
-    lane = "default"
-
-    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            # Asked first, because the broker's own client waits for seconds where this one knows in a tenth of one.
-            return super().apply_async(*args, **kwargs) if redis_client.guarded(self._is_wanted) else None
-        except (OperationalError, *redis_client.DOWN) as error:
-            logger.warning("the broker could not be told", task=self.name, error=str(error))
-            return None
-
-    def _is_wanted(self, client: Redis) -> bool:
-        return bool(client.ping())
 
 
 class Claiming(Hint):
@@ -106,6 +90,9 @@ def _work(queue: Queue) -> None:
     tenant_id = _turns[queue] = batch[0].tenant_id
     with row_security.within(tenant_id):
         ingest.process(batch)
+        told = outbox.is_due(tenant_id)
+    if told:
+        webhook_tasks.deliver.delay()
     _hint_at_all()
 
 

@@ -28,7 +28,7 @@ from queries.serializers import (
     SearchIn,
     SearchOut,
 )
-from ragsite.lib import redis_client
+from ragsite.lib import redis_client, server_sent
 from ragsite.lib.errors import AppError, Unavailable
 from ragsite.lib.middleware import request_id
 
@@ -44,7 +44,7 @@ class QueryView(GenericAPIView[Query]):
 
     permission_classes = [CanQuery, HasBudget]
     serializer_class = QueryIn
-    content_negotiation_class = replies.AcceptsEvents
+    content_negotiation_class = server_sent.AcceptsEvents
     # What is wrong with the body, as it was found before the sender was known. A second reading finds an empty one.
     unread: Exception | None = None
 
@@ -62,7 +62,7 @@ class QueryView(GenericAPIView[Query]):
     @extend_schema(
         request=QueryIn,
         examples=[A_QUESTION],
-        responses={(200, "application/json"): AnswerOut, (200, replies.EVENTS): OpenApiTypes.STR},
+        responses={(200, "application/json"): AnswerOut, (200, server_sent.EVENTS): OpenApiTypes.STR},
     )
     @retries.answered_once
     def post(self, request: Request) -> HttpResponseBase:

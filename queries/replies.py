@@ -8,8 +8,7 @@ from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,28 +18,15 @@ from queries import answering, generation
 from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.lookup import Place
-from ragsite.lib import row_security
+from ragsite.lib import row_security, server_sent
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
 
-EVENTS = "text/event-stream"
 CLIENT_LEFT = 499  # nobody sees it but the record of use; the number is nginx's
 INTERNAL = 500
 
 logger = structlog.get_logger(__name__)
-
-
-class AcceptsEvents(DefaultContentNegotiation):
-    """`stream: true` asks for events, not the header: what is no stream goes out as JSON to those who accept events."""
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        if EVENTS in request.META.get("HTTP_ACCEPT", ""):
-            return JSONRenderer(), JSONRenderer.media_type
-        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
-        return chosen
 
 
 def whole(request: Request, made: Answer) -> Response:
@@ -62,21 +48,16 @@ def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttp
     events = [
         *(_event("source", entry) for entry in answer["sources"]),
         *(_event("token", {"text": piece}) for piece in generation.pieces(answer["answer"])),
-        _framed("done", kept_body(request, question, shared)),
+        server_sent.framed("done", kept_body(request, question, shared)),
     ]
-    return _streaming(iter(events))
+    return server_sent.streaming(iter(events))
 
 
 def stream(request: Request, ask: Ask, *, place: Place) -> StreamingHttpResponse:
     """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
     events = Events(request, ask, place)
     usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
-    return _streaming(events)
-
-
-def _streaming(events: Iterable[bytes]) -> StreamingHttpResponse:
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy keeps it, nor holds it back
-    return StreamingHttpResponse(events, content_type=EVENTS, headers=headers)
+    return server_sent.streaming(events)
 
 
 class Events:
@@ -163,12 +144,7 @@ def _broken(request: Request) -> tuple[int, bytes]:
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:
-    return _framed(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
-
-
-def _framed(name: str, data: bytes) -> bytes:
-    """JSON has no line break but escaped ones, and so is one `data` line."""
-    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+    return server_sent.framed(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _fresh(request: Request, made: Answer) -> dict[str, Any]:

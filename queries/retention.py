@@ -1,4 +1,4 @@
-"""What is kept for a time only: records of use, history, feedback, the audit log, sessions.
+"""What is kept for a time only: records of use, history, feedback, the audit log, sessions, messages of webhooks.
 
 Whole months go as partitions once no tenant keeps anything of them; what a tenant keeps for shorter goes row by row.
 """
@@ -22,6 +22,7 @@ from apikeys.models import IdempotentRequest, Usage
 from queries.models import Feedback, Query
 from ragsite.lib import batches, months, partitions, row_security
 from ragsite.lib.identifiers import floor
+from webhooks.models import Delivery
 
 PARTITIONED: Mapping[str, Any] = {"apikeys_usage": Usage, "queries_query": Query}
 _MONTH = len("_2030_01")
@@ -126,6 +127,9 @@ def _expired(now: datetime) -> Iterator[QuerySet[Any]]:
     """What ends by itself, whoever's it is. A table with a time to live is one more line here."""
     yield LogEntry.objects.filter(timestamp__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS))
     yield Session.objects.filter(expire_date__lt=now)
+    yield Delivery.objects.across_tenants().filter(
+        pk__lt=floor(now - timedelta(days=settings.WEBHOOK_RETENTION_DAYS))
+    )
     yield IdempotentRequest.objects.across_tenants().filter(expires_at__lte=now)
 
 

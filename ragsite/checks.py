@@ -4,23 +4,23 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
 from django.db import connections
 
 from accounts import attempts
+from ragsite.lib import crypto
 
 
 @register()
 def secrets_are_set(**_: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     try:
-        Fernet(settings.ENCRYPTION_KEY)
+        crypto.check(settings.ENCRYPTION_KEY)
     except ValueError:
         problems.append(
             Error(
-                "ENCRYPTION_KEY is not a Fernet key.",
+                "ENCRYPTION_KEY is not a Fernet key, or several with commas between.",
                 hint="Make one: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'",
                 id="ragsite.E001",
             )
@@ -45,19 +45,21 @@ def models_can_be_reached(**_: Any) -> list[CheckMessage]:
 
 
 @register()
-def proxies_are_networks(**_: Any) -> list[CheckMessage]:
-    for entry in settings.TRUSTED_PROXIES:
-        try:
-            ip_network(entry, strict=False)
-        except ValueError:
-            return [
-                Error(
-                    f"TRUSTED_PROXIES has {entry!r}, which is no address.",
-                    hint="List addresses or networks (10.0.0.0/8), separated by commas.",
-                    id="ragsite.E003",
+def networks_are_networks(**_: Any) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    for name in ("TRUSTED_PROXIES", "WEBHOOK_ALLOWED_NETWORKS"):
+        for entry in getattr(settings, name):
+            try:
+                ip_network(entry, strict=False)
+            except ValueError:
+                problems.append(
+                    Error(
+                        f"{name} has {entry!r}, which is no address.",
+                        hint="List addresses or networks (10.0.0.0/8), separated by commas.",
+                        id="ragsite.E003",
+                    )
                 )
-            ]
-    return []
+    return problems
 
 
 @register()

@@ -138,6 +138,7 @@ INSTALLED_APPS = [
     "ragsite",
     "accounts",
     "apikeys",
+    "webhooks",
     "documents",
     "queries",
 ]
@@ -300,6 +301,17 @@ SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 INDEX_BUILD_MEMORY_MB = environment.integer("INDEX_BUILD_MEMORY_MB", 256, minimum=16)
+
+# Server-sent events of a document: each holds a thread of its process, so that some have to be left for the rest.
+EVENT_STREAMS = environment.integer("EVENT_STREAMS", max(1, _threads // 2), minimum=1)
+EVENT_STREAM_SECONDS = environment.integer("EVENT_STREAM_SECONDS", 60, minimum=1)
+
+# Webhooks ----------------------------------------------------------------------------------------------------
+
+WEBHOOK_ALLOWED_NETWORKS = environment.words("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_TIMEOUT_SECONDS = environment.integer("WEBHOOK_TIMEOUT_SECONDS", 15, minimum=1)
+WEBHOOK_DISABLE_DAYS = environment.integer("WEBHOOK_DISABLE_DAYS", 3, minimum=1)
+WEBHOOK_RETENTION_DAYS = environment.integer("WEBHOOK_RETENTION_DAYS", 30, minimum=2)
 
 # Work in the background --------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/", include("accounts.urls")),
     path("api/", include("apikeys.urls")),
+    path("api/", include("webhooks.urls")),
     path("api/", include("documents.urls")),
     path("api/", include("queries.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

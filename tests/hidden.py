@@ -20,6 +20,8 @@ from documents.models import Document
 from queries.models import Feedback, Query
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, ingest
+from tests.webhooks.making import make_webhook
+from webhooks.models import Endpoint
 
 TEXT = "The orchard password of the quarry is marmalade."
 COLLECTION, ABSENT_COLLECTION = "strongroom", "strongrxxm"
@@ -35,11 +37,12 @@ class Hidden:
     document: Document
     key: APIKey
     query: Query
+    webhook: Endpoint
 
     def values(self, kind: str) -> tuple[Any, Any]:
         """A value of this kind that leads to what is hidden, and one that leads nowhere."""
         match kind:
-            case "document" | "key" | "query":
+            case "document" | "key" | "query" | "webhook":
                 return str(getattr(self, kind).pk), str(uuid4())
             case "collection":
                 return str(self.document.collection_id), str(uuid4())
@@ -60,7 +63,7 @@ class Hidden:
         return self.document.tenant_id
 
     def words(self) -> set[str]:
-        return {*WORDS, *(str(row.pk) for row in (self.document, self.key, self.query))}
+        return {*WORDS, *(str(row.pk) for row in (self.document, self.key, self.query, self.webhook))}
 
 
 def cursor(position: UUID) -> str:
@@ -70,6 +73,9 @@ def cursor(position: UUID) -> str:
 
 def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     """A row of everything that a tenant owns."""
+    webhook, _ = make_webhook(
+        party, f"https://{MARK}.example/", description=MARK
+    )  # first, to be told of the document
     document = ingest(
         party.tenant, TEXT, collection=collection, filename="dossier.txt", metadata={"of": MARK}
     )
@@ -83,7 +89,7 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     usage.write(
         [Entry(uuid7(), party.tenant.pk, "/api/query", "POST", 200, 7.7, key_id=party.key.pk, spent=spent)]
     )
-    return Hidden(document, party.key, query)
+    return Hidden(document, party.key, query, webhook)
 
 
 def ask(party: Party, question: str, *, answer: str = "") -> Query:

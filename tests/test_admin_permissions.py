@@ -16,6 +16,8 @@ from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, ingest, make_key, make_user
 from tests.routes import everything
 from tests.strangers import session, with_header
+from tests.webhooks.making import make_webhook
+from webhooks import endpoints
 
 # What an operator gets of a model's pages. Everybody else is sent to sign in, and staff without permissions hear 403.
 # 302: to the row's page, or from its history to the audit log, which is a page of the table's own.
@@ -32,6 +34,8 @@ documents.corpusstatistics  200  403  200  403      200
 documents.document    200  403     200     403      200
 documents.embeddingspace    200  403  200  403      200
 queries.feedback      200  403     200     403      200
+webhooks.endpoint     200  200     200     200      302
+webhooks.delivery     200  403     200     403      200
 queries.query         200  403     200     403      200
 """
 PAGES = {"list": "", "add": "add/", "change": "<path:object_id>/change/", "delete": "<path:object_id>/delete/",
@@ -48,7 +52,7 @@ SITE = """
 /admin/jsi18n/                                              200    200     302
 /admin/r/<path:content_type_id>/<path:object_id>/           404    404     302
 /admin/accounts/user/<id>/password/                         200    403     302
-/admin/^(?P<app_label>auditlog|accounts|apikeys|documents|queries)/$ 200    404     302
+/admin/^(?P<app_label>auditlog|accounts|apikeys|webhooks|documents|queries)/$ 200    404     302
 /admin/(?P<url>.*)$                                         404    404     302
 /admin/logout/                                              405    405     302
 """
@@ -82,6 +86,7 @@ def a_row_of_everything(ours: Party) -> dict[str, str]:
         id=uuid7(), tenant=ours.tenant, question="Whose?", created_at=timezone.now(), status="answered"
     )
     Feedback.objects.for_tenant(ours.tenant).create(tenant=ours.tenant, query=query, rating="up")
+    endpoints.send_test(make_webhook(ours, "https://hooks.example/")[0])
     usage.write([Entry(uuid7(), ours.tenant.pk, "/api/query", "POST", 200, 1.0, key_id=ours.key.pk)])
     rows = {label: apps.get_model(label)._base_manager.first() for label in read(MODELS)}
     return {label: str(row.pk) for label, row in rows.items() if row}
@@ -102,9 +107,9 @@ def pages_of_models(rows: dict[str, str]) -> dict[str, tuple[int, str]]:
 
 def path_of(route: str, ours: Party) -> str:
     path = route.replace("<id>", str(ours.user.pk)).replace("<path:content_type_id>/<path:object_id>", "1/2")
-    return path.replace("^(?P<app_label>auditlog|accounts|apikeys|documents|queries)/$", "accounts/").replace(
-        "(?P<url>.*)$", "nothing/"
-    )
+    return path.replace(
+        "^(?P<app_label>auditlog|accounts|apikeys|webhooks|documents|queries)/$", "accounts/"
+    ).replace("(?P<url>.*)$", "nothing/")
 
 
 def test_every_page_is_in_the_tables(a_row_of_everything: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ def found() -> set[str]:
         ("ENCRYPTION_KEY", "", "ragsite.E001"),
         ("TRUSTED_PROXIES", ["10.0.0.0/33"], "ragsite.E003"),
         ("TRUSTED_PROXIES", ["proxy"], "ragsite.E003"),
+        ("WEBHOOK_ALLOWED_NETWORKS", ["intranet"], "ragsite.E003"),
         ("TOKEN_RATE", "often", "ragsite.E004"),
         ("TOKEN_RATE", "0/m", "ragsite.E004"),
     ],

@@ -22,6 +22,8 @@ from tests.problems import problem
 from tests.routes import routes
 from tests.strangers import access_token, session, with_header
 from tests.walls import BOTH, DATABASE, FILTER, NEITHER
+from tests.webhooks.making import make_webhook
+from webhooks.models import Endpoint
 
 # Each place where an id or a name can stand, what of another tenant's is put there, and the answer to it, which is
 # the answer to what never was. The last column says what a place is worth as a test: whether it `leaks` when both
@@ -37,6 +39,7 @@ POST   /api/documents                    body  metadata         metadata   202 h
 POST   /api/documents                    header Idempotency-Key retry      202 holds
 GET    /api/documents/{id}               path  id               document   404 leaks
 DELETE /api/documents/{id}               path  id               document   404 leaks
+GET    /api/documents/{id}/events        path  id               document   404 leaks
 GET    /api/documents/{id}/text          path  id               document   404 leaks
 POST   /api/documents/{id}/reprocess     path  id               document   404 leaks
 GET    /api/history                      query cursor           cursor     200 leaks
@@ -58,16 +61,27 @@ POST   /api/search                       body  collection       collection 404 l
 POST   /api/search                       body  collection       name       404 leaks
 POST   /api/search                       body  document_ids[]   document   404 leaks
 POST   /api/search                       body  metadata         metadata   200 leaks
+GET    /api/webhooks                     query cursor           cursor     200 leaks
+GET    /api/webhooks/{id}                path  id               webhook    404 leaks
+PATCH  /api/webhooks/{id}                path  id               webhook    404 leaks
+DELETE /api/webhooks/{id}                path  id               webhook    404 leaks
+POST   /api/webhooks/{id}/rotate         path  id               webhook    404 leaks
+POST   /api/webhooks/{id}/test           path  id               webhook    404 leaks
+GET    /api/webhooks/{id}/deliveries     path  id               webhook    404 leaks
+GET    /api/webhooks/{id}/deliveries     query cursor           cursor     200 holds
 """
 OURS = "A plain text about ladders, which stand at the wall of a quarry."
 # Free text that names no row. Whoever signs in with another's name, password or token is that other.
-NO_NAMES = {"question", "name", "comment", "format", "networks[]", "username", "password", "refresh"}
+NO_NAMES = {"question", "name", "comment", "format", "networks[]", "username", "password", "refresh",
+            "url", "description"}  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/query": {"question": "Which password has the quarry?"},
     "POST /api/search": {"question": "Which password has the quarry?"},
     "POST /api/keys": {"name": "a program"},
     "POST /api/history/{id}/feedback": {"rating": "up"},
+    "POST /api/webhooks": {"url": "https://hooks.example/"},
 }
+OWN_WEBHOOK = UUID("01a1fbc0-0000-7000-8000-000000000001")
 
 
 class Row(NamedTuple):
@@ -96,6 +110,7 @@ def send(client: Client, place: Place, value: Any) -> Any:
     method, path = place.operation.split()
     if place.where == "path":
         path = path.replace(f"{{{place.name}}}", value)
+    path = path.replace("/webhooks/{id}", f"/webhooks/{OWN_WEBHOOK}")
     if place.where == "query":
         return client.generic(method, f"{path}?{place.name}={value}")
     body = dict(BODIES.get(place.operation, {}))
@@ -121,6 +136,8 @@ def as_form(body: dict[str, Any]) -> dict[str, Any]:
 def boss(ours: Party) -> Client:
     ingest(ours.tenant, OURS)
     hidden.ask(ours, "How long is a ladder?")
+    webhook, _ = make_webhook(ours, "https://hooks.example/")
+    Endpoint.objects.for_tenant(ours.tenant).filter(pk=webhook.pk).update(id=OWN_WEBHOOK)
     return session(ours.business)
 
 
@@ -182,7 +199,7 @@ def leak(row: Row, client: Client, secret: Hidden, *, refused: Sequence[int], ro
 # Lists, totals and answers -----------------------------------------------------------------------------------
 
 # What an address shows is the same whatever another tenant has: lists, totals, statistics, sources and scores.
-SHOWN = ("GET /api/documents", "GET /api/history", "GET /api/keys", "GET /api/keys/self", "GET /api/usage",
+SHOWN = ("GET /api/documents", "GET /api/history", "GET /api/keys", "GET /api/keys/self", "GET /api/usage", "GET /api/webhooks",
          "GET /api/cache", "POST /api/query", "POST /api/search")  # fmt: skip
 AT_NO_TENANTS = {"/api/token", "/api/token/refresh", "/api/schema", "/api/docs"}
 

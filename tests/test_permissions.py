@@ -20,6 +20,8 @@ from tests.makers import Party, make_document, make_key
 from tests.problems import problem, without_request_id
 from tests.routes import everything, routes
 from tests.strangers import World
+from tests.webhooks.making import make_webhook
+from webhooks.models import Endpoint
 
 # What each caller gets; ids in paths are ours. `none`: whoever holds nothing that counts. `away`: a key from a network
 # that it is not for. `bare`: a key without a scope. `boss`: a business user. `t.`: of the other tenant.
@@ -50,6 +52,7 @@ GET     /api/documents                     401  403  403   403    200  403  200 
 POST    /api/documents                     401  403  403   403    202  403  202   403      403      202    403    202
 GET     /api/documents/<uuid:pk>           401  403  403   403    200  403  200   403      403      404    403    404
 DELETE  /api/documents/<uuid:pk>           401  403  403   403    204  403  204   403      403      404    403    404
+GET     /api/documents/<uuid:pk>/events    401  403  403   403    200  403  200   403      403      404    403    404
 GET     /api/documents/<uuid:pk>/text      401  403  403   403    200  403  200   403      403      404    403    404
 POST    /api/documents/<uuid:pk>/reprocess 401  403  403   403    202  403  202   403      403      404    403    404
 
@@ -60,6 +63,15 @@ GET     /api/keys/<uuid:pk>                401  403  403   403    403  403  200 
 POST    /api/keys/<uuid:pk>/rotate         401  403  403   403    403  403  201   403      403      403    403    404
 POST    /api/keys/<uuid:pk>/revoke         401  403  403   403    403  403  200   403      403      403    403    404
 GET     /api/keys/<uuid:pk>/usage          401  403  403   403    403  403  200   403      403      403    403    404
+GET     /api/webhooks                      401  403  403   403    403  403  200   403      403      403    403    200
+POST    /api/webhooks                      401  403  403   403    403  403  201   403      403      403    403    201
+GET     /api/webhooks/<uuid:pk>            401  403  403   403    403  403  200   403      403      403    403    404
+PATCH   /api/webhooks/<uuid:pk>            401  403  403   403    403  403  200   403      403      403    403    404
+DELETE  /api/webhooks/<uuid:pk>            401  403  403   403    403  403  204   403      403      403    403    404
+POST    /api/webhooks/<uuid:pk>/rotate     401  403  403   403    403  403  201   403      403      403    403    404
+POST    /api/webhooks/<uuid:pk>/test       401  403  403   403    403  403  202   403      403      403    403    404
+GET     /api/webhooks/<uuid:pk>/deliveries 401  403  403   403    403  403  200   403      403      403    403    404
+
 GET     /api/usage                         401  403  403   403    403  403  200   403      403      403    403    200
 """
 # A session that the site still knows, and that belongs to no operator.
@@ -80,6 +92,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/search": {"question": "Why?"},
     "POST /api/history/<uuid:pk>/feedback": {"rating": "up"},
     "POST /api/keys": {"name": "a program"},
+    "POST /api/webhooks": {"url": "https://hooks.example/"},
 }
 REFUSED = {"type": "urn:ragsite:problem:unauthenticated", "title": "Not signed in", "status": 401,
            "detail": "No valid credentials were given.", "code": "unauthenticated"}  # fmt: skip
@@ -107,9 +120,15 @@ class Ours:
     document: Document
     key: APIKey
     query: Query
+    webhook: Endpoint
 
     def path(self, route: str) -> str:
-        things = {"documents": self.document, "keys": self.key, "history": self.query}
+        things = {
+            "documents": self.document,
+            "keys": self.key,
+            "history": self.query,
+            "webhooks": self.webhook,
+        }
         thing = things.get(route.split("/")[2]) if "<uuid:pk>" in route else None
         return route.replace("<uuid:pk>", str(thing.pk)) if thing else route
 
@@ -133,7 +152,8 @@ def things(ours: Party, world: World) -> Ours:
         id=uuid7(), tenant=ours.tenant, question="Whose?", created_at=timezone.now(), status="answered",
         key=world.query_key, user=ours.user
     )  # fmt: skip
-    return Ours(document, make_key(ours.tenant)[0], query)
+    webhook, _ = make_webhook(ours, "https://hooks.example/")
+    return Ours(document, make_key(ours.tenant)[0], query, webhook)
 
 
 def call(client: Client, row: str, *, path: str) -> Any:

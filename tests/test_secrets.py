@@ -23,13 +23,15 @@ from tests.makers import PASSWORD, Party, ingest, make_user
 from tests.secret_places import Heard, everything_heard
 from tests.strangers import bearer, session, with_header
 from tests.test_permissions import MATRIX
+from tests.webhooks.receiver import receiving
+from webhooks import tasks as webhook_tasks
 
 HOW_MANY = 200
 ERRORS_A_KEY = 4  # of the list of all errors, in turn: each of the list is met by many keys
 ANSWER_KEY = "sk-answer-0123456789abcdef"
 # What would prove nothing if it were empty; tables by their names.
 LOOKED_AT = ("answers", "log", "redis", "files", "sessions", "apikeys_apikey", "apikeys_usage", "apikeys_tally",
-             "apikeys_idempotentrequest", "auditlog_logentry", "queries_query")  # fmt: skip
+             "apikeys_idempotentrequest", "auditlog_logentry", "queries_query", "webhooks_endpoint", "webhooks_delivery")  # fmt: skip
 MALFORMED = (b'{"question": ', b"[]", b'{"question": 7, "top_k": "x", "no_such": 1}')
 NOWHERE = "33759125-b8f3-4040-8175-7dff5bc02b4a"
 
@@ -154,6 +156,32 @@ def admin_pages(operator: Client, told: Told, *, pk: str, raw: str) -> None:
     assert pk not in operator.get(start, {"q": raw}).content.decode()
 
 
+def webhooks(boss: Client, told: Told, ours: Party) -> list[str]:
+    """Made, rotated, tested and called: their secrets. The operator's page of one is among what is told."""
+    secrets = []
+    with receiving() as receiver:
+        body = {"url": receiver.url}
+        made = boss.post("/api/webhooks", body, content_type="application/json")
+        path = f"/api/webhooks/{made.json()['id']}"
+        rotated = boss.post(f"{path}/rotate", {}, content_type="application/json")
+        for answer in (made, rotated):
+            assert (answer.status_code, answer["Cache-Control"]) == (201, "no-store")
+            secrets.append(str(answer.json()["secret"]).removeprefix("whsec_"))
+        told.hear(boss.post(f"{path}/test"))
+        ingest(ours.tenant, "A text to be told of.")
+        webhook_tasks.deliver()
+        assert len(receiver.received) == 2
+    for shown in (path, f"{path}/deliveries", "/api/webhooks"):
+        told.hear(boss.get(shown))
+    operator = session(make_user("webmaster", is_staff=True, is_superuser=True))
+    for model in ("endpoint", "delivery"):
+        told.hear(operator.get(f"/admin/webhooks/{model}/"))
+    told.hear(
+        operator.get(f"/admin{path.removeprefix('/api').replace('webhooks/', 'webhooks/endpoint/')}/change/")
+    )
+    return secrets
+
+
 def commands(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     query_tasks.make_partitions()
     document_tasks.sweep()
@@ -201,6 +229,8 @@ def test_no_secret_is_left_behind(
     operator = session(make_user("operator", is_staff=True, is_superuser=True))
     secrets += signed_in(ours.user)
     proper: list[str] = []
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    secrets += webhooks(boss, told, ours)
     turn = 0
     for number in range(HOW_MANY):
         pk, raw = made_by_api(boss, number)

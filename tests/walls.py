@@ -10,10 +10,11 @@ import pytest
 from accounts.tenancy import TenantQuerySet
 from documents import search
 from ragsite.lib import row_security
+from webhooks import outbox
 
 BOTH, FILTER, DATABASE, NEITHER = "both", "filter only", "database only", "neither"
 # SQL of our own that names the tenant: (module, the constant's name).
-RAW = ((search, "_STATEMENT"), (search, "_LEXICAL_SCAN"))
+RAW = ((search, "_STATEMENT"), (search, "_LEXICAL_SCAN"), (outbox, "_LISTENING"))
 _TENANT = re.compile(r"\b(?:\w+\.)?tenant_id = %\(tenant\)s")
 
 
@@ -59,7 +60,7 @@ def take_row_level_security_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def statements() -> set[str]:
     """Constants of the apps' modules that are SQL with the tenant as a parameter."""
     found = set()
-    for app in ("accounts", "apikeys", "documents", "queries"):
+    for app in ("accounts", "apikeys", "webhooks", "documents", "queries"):
         for info in pkgutil.iter_modules(importlib.import_module(app).__path__, f"{app}."):
             module = None if info.ispkg else importlib.import_module(info.name)
             for name, value in vars(module).items() if module else ():

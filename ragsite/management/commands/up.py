@@ -199,7 +199,7 @@ def _site_services() -> dict[str, Service]:
         "record": [sys.executable, "manage.py", "record"],
         "worker": [*celery, *_node("default", processes=min((os.cpu_count() or 1) - 1, 8))],
         "large": [*celery, *_node("low,default", name="large")],
-        "critical": [*celery, *_node("critical"), "--pool", "threads"],
+        "critical": [*celery, *_node("critical", processes=4), "--pool", "threads"],
         "beat": [*celery, "beat", "--schedule", str(schedule)],
         "web": [*gunicorn, "ragsite.wsgi"],
     }
