@@ -8,8 +8,8 @@ from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from kombu.exceptions import OperationalError
 
-from documents import indexing, ingest, states, vector_index
-from documents.models import CorpusStatistics, EmbeddingSpace
+from documents import indexing, ingest, reembedding, retiring, spaces, states, vector_index
+from documents.models import CorpusStatistics
 from ragsite.lib import redis_client, row_security
 
 logger = structlog.get_logger(__name__)
@@ -60,5 +60,12 @@ def tend_corpora() -> None:
     for statistics in filter(indexing.drifted, corpora):
         with row_security.within(statistics.tenant_id):
             indexing.reweigh(statistics.tenant_id)
-    for space in EmbeddingSpace.objects.exclude(state=EmbeddingSpace.State.RETIRED):
-        vector_index.tend(space)
+    # One that is being built gets its index at its end: a finished one makes every row that is added dear.
+    vector_index.tend(spaces.active())
+
+
+@shared_task(base=Hint)
+def tend_spaces() -> None:
+    """A few seconds' work on the embedding space that is being built, or on one to be dropped; then again."""
+    if any([reembedding.step(), retiring.step()]):
+        tend_spaces.delay()

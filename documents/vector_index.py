@@ -38,6 +38,17 @@ def tend(space: EmbeddingSpace) -> bool:
     return True
 
 
+def is_ready(space: EmbeddingSpace) -> bool:
+    """Whether searches in the space have the index that they need, if they need one."""
+    return space.dimensions > MAX_DIMENSIONS or _is_valid(space) or not _is_large(space)
+
+
+def drop(space: EmbeddingSpace) -> None:
+    """Removes the space's index, if it has one. As with `tend`, not in a transaction, and twice is the same as once."""
+    with row_security.nobody(), connections[OWNER].cursor() as cursor:
+        cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name(space)}")
+
+
 def name(space: EmbeddingSpace) -> str:
     return f"vector_hnsw_{space.pk.hex}"
 

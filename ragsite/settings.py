@@ -261,6 +261,7 @@ PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, m
 INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 15, minimum=2)
 SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
+RETIRED_SPACE_HOURS = environment.integer("RETIRED_SPACE_HOURS", 24)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 
 # Work in the background --------------------------------------------------------------------------------------
@@ -285,6 +286,7 @@ CELERY_TASK_ROUTES = {
     "documents.tasks.process": {"queue": "default"},
     "documents.tasks.sweep": {"queue": "critical"},
     "documents.tasks.tend_corpora": {"queue": "low"},
+    "documents.tasks.tend_spaces": {"queue": "low"},
     "apikeys.tasks.fold_tally": {"queue": "low"},
     "queries.tasks.make_partitions": {"queue": "low"},
     "queries.tasks.prune": {"queue": "low"},
@@ -296,6 +298,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_SECONDS},
     },
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
+    "tend-spaces": {
+        "task": "documents.tasks.tend_spaces",
+        "schedule": float(SWEEP_SECONDS),
+        "options": {"expires": SWEEP_SECONDS},
+    },
     "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
     # Often, since beat counts from its own start: once a day would be never where it is restarted every night.
@@ -310,6 +317,7 @@ EMBEDDING_PRECISION = environment.choice("EMBEDDING_PRECISION", "int8", among=("
 EMBEDDING_DIMENSIONS = environment.integer("EMBEDDING_DIMENSIONS", 384, minimum=1)
 EMBEDDING_BASE_URL = environment.text("EMBEDDING_BASE_URL", "https://api.openai.com/v1")
 EMBEDDING_API_KEY = environment.secret("EMBEDDING_API_KEY")
+EMBEDDING_API_KEYS = environment.keys("EMBEDDING_API_KEYS", environment.secret("EMBEDDING_API_KEYS"))
 EMBEDDING_THREADS = environment.integer("EMBEDDING_THREADS", 1, minimum=1)
 
 ANSWER_PROVIDER = environment.choice("ANSWER_PROVIDER", "extractive", among=("extractive", "openai"))
