@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -115,7 +115,7 @@ def _built_on(space: EmbeddingSpace) -> bool:
 
 
 def _next(space: EmbeddingSpace) -> list[_Chunk]:
-    parameters = {
+    parameters: dict[str, Any] = {
         "tenant": space.cursor_tenant or _BEGINNING,
         "chunk": space.cursor_chunk or _BEGINNING,
         "space": space.pk,

@@ -145,19 +145,16 @@ def _chunks() -> int:
     return int(total or 0)
 
 
-def switch() -> EmbeddingSpace:
-    """Lets the space that is being built serve as soon as it is complete. Raises Conflict when there is none."""
-    with _alone():
-        space = _building()
-        EmbeddingSpace.objects.filter(pk=space.pk).update(switches=True)
-    return space
+def switch(space: EmbeddingSpace) -> None:
+    """Lets a space that is being built serve as soon as it is complete. Raises Conflict for any other."""
+    _change(space, switches=True)
 
 
-def cancel() -> EmbeddingSpace:
-    """Gives up the space that is being built, and its vectors. Raises Conflict when there is none."""
+def cancel(space: EmbeddingSpace) -> None:
+    """Gives up a space that is being built, and its vectors. Raises Conflict for any other."""
     with _alone():
-        space = _building()
-        EmbeddingSpace.objects.filter(pk=space.pk).update(
+        _change(
+            space,
             state=State.RETIRED,
             retired_at=Coalesce(F("retired_at"), Now()),
             drops_at=Greatest(Now(), _out_of_flight()),  # it may have served before
@@ -165,7 +162,6 @@ def cancel() -> EmbeddingSpace:
             leased_until=None,
             cursor_tenant=None,
         )
-    return space
 
 
 def drop(space: EmbeddingSpace) -> None:
@@ -177,16 +173,14 @@ def drop(space: EmbeddingSpace) -> None:
         )
 
 
-def _out_of_flight() -> ExpressionWrapper:
+def _out_of_flight() -> "ExpressionWrapper[DateTimeField[Any, Any]]":
     """When no search can be held to a retired space any more; null for one that never served."""
     return ExpressionWrapper(F("retired_at") + retiring.IN_FLIGHT, output_field=DateTimeField())
 
 
-def _building() -> EmbeddingSpace:
-    space = spaces.building()
-    if space is None:
-        raise Conflict("No embedding space is being built.")
-    return space
+def _change(space: EmbeddingSpace, **values: object) -> None:
+    if not EmbeddingSpace.objects.filter(pk=space.pk, state=State.BUILDING).update(**values):
+        raise Conflict(f"{space} is not being built.")
 
 
 @contextmanager

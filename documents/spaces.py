@@ -5,6 +5,7 @@ Nothing here is remembered by a process: a search asks which space serves, and i
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -20,6 +21,7 @@ from ragsite.lib.embeddings import EmbeddingModel, Vectors
 from ragsite.lib.errors import AppError
 
 PAUSE = timedelta(seconds=30)  # before the model of a space that is being built is tried again
+PATIENCE_MS = 5_000  # of whoever would change the states: loads that come later wait behind it
 _LOCK = 0x7261_6773  # "rags": the advisory lock of whoever needs the states of the spaces to stay, or changes them
 
 State = EmbeddingSpace.State
@@ -59,10 +61,10 @@ def hold() -> list[EmbeddingSpace]:
 def hold_alone() -> None:
     """For whoever changes the states: nobody holds them, or takes hold of them, until the transaction ends.
 
-    Raises OperationalError when they are held for longer than five seconds: loads that come later wait behind it.
+    Raises OperationalError when they are held for longer than `PATIENCE_MS`.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '5s'")
+        cursor.execute(f"SET LOCAL lock_timeout = '{PATIENCE_MS}ms'")
     _lock(exclusive=True)
 
 
@@ -152,3 +154,27 @@ def key_for(base_url: str) -> str:
     named = settings.EMBEDDING_API_KEYS.get(host)
     is_default = host == urlsplit(settings.EMBEDDING_BASE_URL).netloc.lower()
     return named or (settings.EMBEDDING_API_KEY if is_default else "")
+
+
+class Mismatch(NamedTuple):
+    """What differs between the settings and the space that serves, and what to do."""
+
+    what: str
+    remedy: str
+
+
+def mismatch(space: EmbeddingSpace) -> Mismatch | None:
+    """Whether the settings describe another space than this one, which serves all the same."""
+    wanted = described()
+    if all(getattr(space, name) == value for name, value in wanted.items()):
+        return None
+    dimensions = f" --dimensions {wanted['dimensions']}" if wanted["provider"] == "openai" else ""
+    precision = f" --precision {wanted['precision']}" if wanted["precision"] else ""
+    names = [name for name in wanted if getattr(space, name)]
+    back = " ".join(f"EMBEDDING_{name.upper()}={getattr(space, name)}" for name in names)
+    return Mismatch(
+        f"The EMBEDDING_ settings describe {EmbeddingSpace(**wanted)}; the vectors that serve are of {space}, which"
+        " the site goes on with.",
+        f"Change to it: manage.py reembed --to {wanted['provider']}:{wanted['model']}{dimensions}{precision}."
+        f" Or set what serves: {back}.",
+    )

@@ -54,11 +54,11 @@ class Command(BaseCommand):
 
     def _carry_out(self, options: dict[str, Any]) -> None:
         if options["to"]:
-            space = self._begun(options)
+            self._begin(options)
         elif options["switch"]:
-            space = space_changes.switch()
+            space_changes.switch(_building())
         elif options["cancel"]:
-            space_changes.cancel()
+            space_changes.cancel(_building())
         elif options["drop"]:
             for space in EmbeddingSpace.objects.filter(state=State.RETIRED):
                 space_changes.drop(space)
@@ -67,14 +67,14 @@ class Command(BaseCommand):
             self._wait(being_built)
         self._show()
 
-    def _begun(self, options: dict[str, Any]) -> EmbeddingSpace:
+    def _begin(self, options: dict[str, Any]) -> None:
         target = space_changes.target(
             options["to"],
             precision=options["precision"],
             dimensions=options["dimensions"],
             base_url=options["base_url"],
         )
-        return space_changes.begin(target, switches=not options["no_switch"])
+        space_changes.begin(target, switches=not options["no_switch"])
 
     def _wait(self, space: EmbeddingSpace) -> None:
         """Until it serves, is complete and held, or was given up. Interrupted, the workers go on."""
@@ -91,6 +91,13 @@ class Command(BaseCommand):
     def _show(self) -> None:
         for space in EmbeddingSpace.objects.order_by("pk"):
             self.stdout.write(f"{space.state:9} {space}{_standing(space)}")
+
+
+def _building() -> EmbeddingSpace:
+    space = spaces.building()
+    if space is None:
+        raise CommandError("No embedding space is being built.")
+    return space
 
 
 def _standing(space: EmbeddingSpace) -> str:
