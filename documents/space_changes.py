@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.db import OperationalError, transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Sum
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from documents import retiring, spaces
@@ -173,7 +174,7 @@ def drop(space: EmbeddingSpace) -> None:
         )
 
 
-def _out_of_flight() -> "ExpressionWrapper[DateTimeField[Any, Any]]":
+def _out_of_flight() -> "ExpressionWrapper[CombinedExpression]":
     """When no search can be held to a retired space any more; null for one that never served."""
     return ExpressionWrapper(F("retired_at") + retiring.IN_FLIGHT, output_field=DateTimeField())
 

@@ -3,7 +3,8 @@
 Nothing here is remembered by a process: a search asks which space serves, and is held to that one to its end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -16,8 +17,7 @@ from django.db.models.functions import Now
 
 from documents.models import EmbeddingSpace
 from ragsite.lib import local_model
-from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.embeddings import EmbeddingModel, Vectors
+from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import AppError
 
 PAUSE = timedelta(seconds=30)  # before the model of a space that is being built is tried again
@@ -27,6 +27,10 @@ _LOCK = 0x7261_6773  # "rags": the advisory lock of whoever needs the states of 
 State = EmbeddingSpace.State
 
 logger = structlog.get_logger(__name__)
+
+
+class Uncovered(Exception):
+    """Chunks lack vectors in a live space: it began, or began to serve, after they were embedded."""
 
 
 def active() -> EmbeddingSpace:
@@ -54,6 +58,8 @@ def hold() -> list[EmbeddingSpace]:
     By an advisory lock and not by locks of the rows: a row that does not exist yet cannot be locked, and one that
     counts its progress would make every load wait.
     """
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = 0")  # a switch looks through every chunk meanwhile
     _lock(exclusive=False)
     return live()
 
@@ -74,23 +80,18 @@ def _lock(*, exclusive: bool) -> None:
         cursor.execute(f"SELECT {function}(%s)", [_LOCK])
 
 
-def embed(
-    texts: Sequence[str], spaces: Sequence[EmbeddingSpace] | None = None
-) -> dict[EmbeddingSpace, Vectors]:
-    """The texts' vectors in each live space, or in those given, each (texts, dimensions).
+@contextmanager
+def excused(space: EmbeddingSpace) -> Iterator[None]:
+    """Lets a new document do without its vectors in a space that is being built and whose model fails in the block.
 
-    Raises what `embed_cached` raises for the space that serves. A space that is being built and whose model fails is
-    left out, and pauses.
+    The space pauses. What the model of the space that serves raises goes on.
     """
-    made = {}
-    for space in live() if spaces is None else spaces:
-        try:
-            made[space] = embed_cached(model(space), texts, space=space.pk)
-        except AppError as error:
-            if space.state == State.ACTIVE:
-                raise
-            pause(space, error.detail)
-    return made
+    try:
+        yield
+    except AppError as error:
+        if space.state == State.ACTIVE:
+            raise
+        pause(space, error.detail)
 
 
 def pause(space: EmbeddingSpace, problem: str) -> None:

@@ -153,7 +153,8 @@ def upload(client: httpx2.Client, number: int, **more: Any) -> str:
 @contextmanager
 def traffic(client: httpx2.Client) -> Iterator[dict[str, Any]]:
     """Questions, new and cached, and uploads, until the block ends; yields what became of them."""
-    over, told = threading.Event(), {"statuses": Counter[int](), "uploaded": [], "faults": []}
+    over = threading.Event()
+    told: dict[str, Any] = {"statuses": Counter[int](), "uploaded": [], "faults": []}
 
     def ask(chance: random.Random) -> None:
         while not over.is_set():

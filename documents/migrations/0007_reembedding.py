@@ -9,7 +9,7 @@ def add(name: str, field: models.Field) -> migrations.AddField:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("documents", "0004_best_chunks")]
+    dependencies = [("documents", "0006_claimable")]
 
     operations = [
         migrations.AlterField(
