@@ -155,6 +155,9 @@ class EmbeddingSpaceAdmin(ReadOnlyAdmin):
         """Its form has begun it."""
         tasks.tend_spaces.delay_on_commit()
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """It has nothing besides its row."""
+
 
 @admin.register(CorpusStatistics)
 class CorpusStatisticsAdmin(ReadOnlyAdmin):

@@ -51,6 +51,3 @@ class NewSpaceForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its
 
     def _post_clean(self) -> None:
         """The row was made by `begin`; there is nothing of it left to validate."""
-
-    def _save_m2m(self) -> None:
-        """It has none."""

@@ -26,6 +26,7 @@ from documents import (
     tasks,
     vector_index,
 )
+from documents import ingest as ingesting
 from documents.models import Chunk, ChunkVector, EmbeddingSpace
 from documents.search import Scope
 from documents.spaces import State
@@ -160,6 +161,30 @@ def test_documents_that_come_in_meanwhile_are_in_both_spaces(
         assert ChunkVector.objects.filter(chunk__document=document, space=space).count() == 1
     build()
     assert found(ours.tenant, "When is the lift mended?")[0][0] == "The lift is mended on Mondays."
+
+
+@pytest.mark.parametrize("switches", [False, True])
+def test_a_space_that_begins_or_serves_between_embedding_and_storing_gets_its_vectors(
+    ours: Party,
+    corpus: None,
+    vendor_server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    switches: bool,  # noqa: FBT001  a column of the table
+) -> None:
+    real, changed = ingesting._stored, []
+
+    def changed_before(prepared: Any) -> bool:
+        if not changed:
+            changed.append(begin(vendor_server, switches=switches))
+            build()
+        return real(prepared)
+
+    monkeypatch.setattr(ingesting, "_stored", changed_before)
+    document = ingest(ours.tenant, "In between.")
+    assert (spaces.active() == changed[0]) == switches
+    kept = ChunkVector.objects.filter(chunk__document=document).values_list("space", flat=True)
+    assert set(kept) == {space.pk for space in spaces.live()}
+    assert changed[0].pk in kept
 
 
 def test_what_came_in_behind_the_cursor_without_its_vector_is_found(
