@@ -20,8 +20,8 @@ from django.db.models.functions import Now
 from pgvector import HalfVector
 
 from accounts import corpus
-from documents import chunking, copying, indexing, spaces, vector_index
-from documents.models import EmbeddingSpace
+from documents import chunking, copying, spaces, vector_index
+from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.spaces import State
 from ragsite.lib import embeddings, row_security
 from ragsite.lib.embeddings import Vectors
@@ -165,7 +165,8 @@ def _store(space: EmbeddingSpace, tenant_id: UUID, chunks: Sequence[_Chunk], vec
     if not EmbeddingSpace.objects.filter(pk=space.pk, state=State.BUILDING).exists():
         return 0
     # As every change of a tenant's corpus: else one that removes these chunks could leave a vector of none.
-    indexing.locked(tenant_id)
+    if CorpusStatistics.objects.for_tenant(tenant_id).select_for_update().first() is None:
+        return 0  # the tenant was removed
     rows = ((chunk.id, HalfVector(vector)) for chunk, vector in zip(chunks, vectors, strict=True))
     staged = copying.stage("made_vectors", {"chunk_id": "uuid", "vector": "halfvec"}, rows)
     with connection.cursor() as cursor:

@@ -23,6 +23,7 @@ def rotation(dimensions: int) -> NDArray[np.float32]:
     return np.asarray(np.linalg.qr(random)[0].T, dtype=np.float32)
 
 
+@cache
 def turned(directory: Path, *, threads: int = 1) -> Embedder:
     """`directory` is where the local model is prepared."""
     model = LocalModel(directory, precision=Precision.INT8, threads=threads)

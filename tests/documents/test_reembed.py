@@ -411,7 +411,7 @@ def test_loads_and_searches_during_the_change_see_one_space_and_lose_nothing(
             for number, party in enumerate([ours, theirs, ours, theirs])
         ]
         try:
-            for target in ("openai:turned", "local:all-MiniLM-L6-v2", "openai:turned"):
+            for target in ("openai:turned", "local:all-MiniLM-L6-v2"):
                 url = vendor_server.url if target.startswith("openai") else ""
                 wanted = space_changes.begin(space_changes.target(target, base_url=url))
                 while spaces.active() != wanted:
