@@ -92,7 +92,7 @@ class EmbeddingSpaceAdmin(ReadOnlyAdmin):
 
     list_display = ["__str__", "state", "progress", "problem", "created_at", "drops_at"]
     actions = ["switch", "cancel", "drop"]
-    exclude = ["cursor_tenant", "cursor_chunk"]
+    exclude = ["cursor_tenant", "cursor_chunk", "claim"]
 
     @admin.display(description="built")
     def progress(self, space: EmbeddingSpace) -> str:

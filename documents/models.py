@@ -233,6 +233,7 @@ class EmbeddingSpace(models.Model):
     cursor_tenant = models.UUIDField(null=True, editable=False)
     cursor_chunk = models.UUIDField(null=True, editable=False)
     problem = models.TextField(blank=True, help_text="Why its building pauses.")
+    claim = models.UUIDField(null=True, editable=False)  # names the step that is under way, or is to be next
     leased_until = models.DateTimeField(null=True, editable=False)
 
     retired_at = models.DateTimeField(null=True, editable=False)

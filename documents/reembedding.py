@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 from time import monotonic
 from typing import Any, Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
@@ -62,31 +62,36 @@ class _Chunk(NamedTuple):
     text: str
 
 
-def step() -> bool:
+def step(turn: UUID | None = None) -> UUID | None:
     """Builds for a few seconds on the space that is being built, if there is one and nobody else is at it.
 
-    Returns whether there is more to do at once. A model that fails makes the space pause, with the reason on its row.
+    Returns the `turn` to be given to the next step where there is more to do at once. A model that fails makes the
+    space pause, with the reason on its row.
     """
-    space = _claimed()
+    claim = uuid4()
+    space = _claimed(claim, turn)
     if space is None:
-        return False
+        return None
     try:
         more = _built_on(space)
     except AppError as error:
         spaces.pause(space, error.detail)
-        return False
-    _update(space, leased_until=None)
-    return more
+        return None
+    mine = EmbeddingSpace.objects.filter(pk=space.pk, claim=claim)
+    mine.update(leased_until=Now() + _lease() if more else None)
+    return claim if more else None
 
 
-def _claimed() -> EmbeddingSpace | None:
-    """The lease keeps two workers from doing the same work. Done twice it would be wasted, and no harm."""
-    due = EmbeddingSpace.objects.filter(
-        Q(leased_until=None) | Q(leased_until__lt=Now()),
-        Q(is_complete=False) | Q(switches=True),
-        state=State.BUILDING,
-    )
-    return spaces.building() if due.update(leased_until=Now() + _lease()) else None
+def _claimed(claim: UUID, turn: UUID | None) -> EmbeddingSpace | None:
+    """The lease is the next step's until it ends: those who ask now and then, in case a worker died, get none till then.
+
+    Else each of them would begin a row of steps of its own, and the queue would fill with them.
+    """
+    free = Q(leased_until=None) | Q(leased_until__lt=Now())
+    if turn is not None:
+        free |= Q(claim=turn)
+    due = EmbeddingSpace.objects.filter(free, Q(is_complete=False) | Q(switches=True), state=State.BUILDING)
+    return spaces.building() if due.update(claim=claim, leased_until=Now() + _lease()) else None
 
 
 def _lease() -> timedelta:

@@ -35,7 +35,7 @@ SELECT EXISTS (SELECT FROM accounts_tenant AS tenant WHERE EXISTS (
 
 
 def step() -> bool:
-    """Deletes for a few seconds, where a retired space's time has come; whether there is more to do at once."""
+    """Deletes for a few seconds, where a retired space's time has come; whether there is more to do."""
     space = EmbeddingSpace.objects.filter(state=State.RETIRED, drops_at__lte=Now()).order_by("pk").first()
     if space is None:
         return False

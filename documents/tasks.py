@@ -124,7 +124,9 @@ def tend_corpora() -> None:
 
 
 @shared_task(lane="low", **_CHORE)
-def tend_spaces() -> None:
-    """A few seconds' work on the embedding space that is being built, or on one to be dropped; then again."""
-    if any([reembedding.step(), retiring.step()]):
-        tend_spaces.delay()
+def tend_spaces(turn: str = "") -> None:
+    """A few seconds' work on the embedding space that is being built, then on one to be dropped; then again."""
+    following = reembedding.step(UUID(turn) if turn else None)
+    retiring.step()
+    if following:
+        tend_spaces.delay(str(following))

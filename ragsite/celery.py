@@ -46,7 +46,8 @@ app.conf.beat_schedule = {
     "tend-spaces": {
         "task": "documents.tasks.tend_spaces",
         "schedule": float(settings.SWEEP_SECONDS),
-        "options": {"expires": settings.SWEEP_SECONDS},
+        # Long, since a busy worker may not come to its queue for minutes. The next one finds nothing to do.
+        "options": {"expires": 300},
     },
     "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},

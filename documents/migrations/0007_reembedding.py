@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
         add("cursor_tenant", models.UUIDField(editable=False, null=True)),
         add("cursor_chunk", models.UUIDField(editable=False, null=True)),
         add("problem", models.TextField(blank=True, help_text="Why its building pauses.")),
+        add("claim", models.UUIDField(editable=False, null=True)),
         add("leased_until", models.DateTimeField(editable=False, null=True)),
         add("retired_at", models.DateTimeField(editable=False, null=True)),
         add("drops_at", models.DateTimeField(editable=False, null=True)),

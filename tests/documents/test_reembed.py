@@ -77,8 +77,9 @@ def begin(server: ModelServer, *, switches: bool = True, **more: Any) -> Embeddi
 
 def build(*, steps: int = 50) -> None:
     """As the workers do, until there is no more to do at once."""
+    turn = None
     for _ in range(steps):
-        if not reembedding.step():
+        if not (turn := reembedding.step(turn)):
             return
     raise AssertionError("it never ends")
 
@@ -150,6 +151,24 @@ def test_a_killed_step_costs_a_batch_and_the_next_goes_on(
     assert vectors_in(new) == chunks()
     texts = [text for request in vendor_server.requests for text in request.body["input"]]
     assert len(texts) - len(set(texts)) <= 2  # no more than a batch was made twice
+
+
+def test_hints_that_come_besides_begin_no_second_row_of_steps(
+    corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "STEP_SECONDS", 0)
+    monkeypatch.setattr(reembedding, "BATCH", 2)
+    new = begin(vendor_server)
+    first = reembedding.step()
+    assert first is not None
+    assert reembedding.step() is None
+    second = reembedding.step(first)
+    assert second is not None
+    assert reembedding.step(first) is None
+    EmbeddingSpace.objects.filter(pk=new.pk).update(leased_until=Now())  # its worker was killed
+    third = reembedding.step()
+    assert third is not None
+    assert reembedding.step(second) is None
 
 
 def test_documents_that_come_in_meanwhile_are_in_both_spaces(
@@ -414,8 +433,9 @@ def test_loads_and_searches_during_the_change_see_one_space_and_lose_nothing(
             for target in ("openai:turned", "local:all-MiniLM-L6-v2"):
                 url = vendor_server.url if target.startswith("openai") else ""
                 wanted = space_changes.begin(space_changes.target(target, base_url=url))
+                turn = None
                 while spaces.active() != wanted:
-                    reembedding.step()
+                    turn = reembedding.step(turn)
                 assert not reembedding.is_missing(wanted)
         finally:
             over.set()
