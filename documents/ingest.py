@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from documents import indexing, parsing, reading, reweighing, spaces, states
 from documents.indexing import Passage, Prepared
 from documents.models import Document, EmbeddingSpace
-from documents.reading import Draft, FileLost
+from documents.reading import Draft, FileLost, TakesLong
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import AppError, ModelFailed
@@ -23,6 +23,8 @@ from ragsite.lib.errors import AppError, ModelFailed
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.
 BATCH = 256
+# A batch whose files take longer to read is cut short: what is left of it is claimed again, after other tenants'.
+READING_SECONDS = 2.0
 _HEARTBEATS_A_LEASE = 4
 
 logger = structlog.get_logger(__name__)
@@ -38,7 +40,7 @@ def process(batch: Sequence[Document]) -> None:
     attempt meanwhile is dropped, and nothing is written for it.
     """
     with _heartbeat(batch):
-        drafts = [draft for document in batch if (draft := _draft(document))]
+        drafts = list(_drafts(batch))
         while not _stored(_embedded(drafts)):
             logger.info("embedding spaces were changed before documents were stored", documents=len(drafts))
         if drafts:
@@ -47,11 +49,14 @@ def process(batch: Sequence[Document]) -> None:
 
 def process_now(document_id: UUID) -> None:
     """Processes one document here, unless it is unknown, finished, or in work."""
-    with row_security.across():
-        document = states.claim(document_id)
-    if document is not None:
+    while document := _claimed(document_id):  # again, where it was handed to the other lane
         with row_security.within(document.tenant_id):
             process([document])
+
+
+def _claimed(document_id: UUID) -> Document | None:
+    with row_security.across():
+        return states.claim(document_id)
 
 
 @transaction.atomic
@@ -68,6 +73,17 @@ def give_up(document: Document) -> None:
         indexing.clear(document)
 
 
+def _drafts(batch: Sequence[Document]) -> Iterator[Draft]:
+    """Those of the batch that could be read, in as much time as others may be made to wait."""
+    began = monotonic()
+    for number, document in enumerate(batch):
+        if monotonic() - began > READING_SECONDS:
+            states.let_go(batch[number:])
+            return
+        if draft := _draft(document):
+            yield draft
+
+
 def _draft(document: Document) -> Draft | None:
     """The document read and cut; None when that failed, which then stands on its row, or it is no longer ours."""
     try:
@@ -76,6 +92,8 @@ def _draft(document: Document) -> Draft | None:
         fail(document, code=failure.code, detail=failure.text)
     except FileLost:
         fail(document, code="file_lost", detail="The stored file is gone. Upload it again.")
+    except TakesLong:
+        states.move_to_low(document)
     return None
 
 

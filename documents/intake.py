@@ -54,12 +54,18 @@ def store(
                     "filename": name,
                     "media_type": media_type,
                     "bytes": size,
+                    "queue": lane(size),
                     "file": path,
                     "metadata": dict(metadata or {}),
                     "uploaded_by": uploaded_by,
                 },
             )
     return document, created or _revived(document)
+
+
+def lane(size: int) -> Document.Queue:
+    """Who is to process a file of so many bytes."""
+    return Document.Queue.LOW if size > settings.QUICK_BYTES else Document.Queue.DEFAULT
 
 
 def display_name(filename: str) -> str:

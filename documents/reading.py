@@ -14,15 +14,19 @@ from django.utils import timezone
 from documents import chunking, indexing, parsing, states
 from documents.indexing import Passage
 from documents.models import Document
-from documents.structure import Limits, ParsedDocument
+from documents.structure import Failure, Limits, ParsedDocument
 
-Stage = Document.Stage
+Queue, Stage = Document.Queue, Document.Stage
 
 _LONG = 500_000  # characters; less is cut before anybody could see that it is being cut
 
 
 class FileLost(Exception):
     """The storage has no such file: somebody removed it there, or a backup came back without it."""
+
+
+class TakesLong(Exception):
+    """More than a worker for small files should be held up by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Draft:
 
 
 def draft(document: Document) -> Draft | None:
-    """None when the document is no longer the caller's. Raises `parsing.ParseFailed` and `FileLost`.
+    """None when the document is no longer the caller's. Raises `parsing.ParseFailed`, `FileLost` and `TakesLong`.
 
     Begins the document's timings, in milliseconds.
     """
@@ -49,20 +53,27 @@ def draft(document: Document) -> Draft | None:
     if len(parsed.text) > _LONG and not states.advance([document], Stage.CHUNKING):
         return None
     with timed(document, Stage.CHUNKING):
-        return _cut(document, parsed)
+        made = _cut(document, parsed)
+    if document.queue == Queue.DEFAULT and len(made.passages) > settings.QUICK_CHUNKS:
+        raise TakesLong
+    return made
 
 
 @contextmanager
-def timed(document: Document, stage: Stage) -> Iterator[None]:
+def timed(document: Document, stage: Document.Stage) -> Iterator[None]:
     """Notes in the document's timings how long the block took."""
     began = monotonic()
     yield
     document.timings[stage.value] = round((monotonic() - began) * 1000, 1)
 
 
-def limits() -> Limits:
+def limits(queue: Document.Queue = Queue.LOW) -> Limits:
+    """What reading one file may cost; in the lane for small files less time, since it can be read again in the other."""
+    quick = queue == Queue.DEFAULT
     return Limits(
-        seconds=settings.PARSE_SECONDS,
+        seconds=min(settings.PARSE_SECONDS, settings.QUICK_PARSE_SECONDS)
+        if quick
+        else settings.PARSE_SECONDS,
         memory_bytes=settings.PARSE_MEMORY_BYTES,
         pages=settings.PARSE_MAX_PAGES,
         characters=settings.PARSE_MAX_CHARACTERS,
@@ -70,8 +81,14 @@ def limits() -> Limits:
 
 
 def _parse(document: Document) -> ParsedDocument:
-    with _local_copy(document) as path:
-        return parsing.parse(path, document.media_type, limits=limits())
+    bounds = limits(Queue(document.queue))
+    try:
+        with _local_copy(document) as path:
+            return parsing.parse(path, document.media_type, limits=bounds)
+    except parsing.ParseFailed as failure:
+        if failure.code is Failure.TIMED_OUT and bounds.seconds < settings.PARSE_SECONDS:
+            raise TakesLong from failure
+        raise
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from ragsite.lib.errors import Conflict
 Queue, Stage, Status = Document.Queue, Document.Stage, Document.Status
 
 BATCH_DOCUMENTS = 32
-BATCH_BYTES = 512 * 1024  # of plain text a few seconds of embedding
+BATCH_BYTES = 256 * 1024  # of plain text about two seconds of embedding
 # A model that cannot be had is asked again after as long as it has been away already, within these bounds.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 _PATIENCE = timedelta(days=1)
@@ -68,13 +68,14 @@ def claim_next(queue: Document.Queue, *, after: UUID | None = None) -> list[Docu
     """Takes the next documents of one tenant: of the first after `after`, in the order of ids, that has free ones.
 
     As many as `BATCH_DOCUMENTS` and `BATCH_BYTES` allow, and at least one. What was tried before is taken alone, so
-    that a file which ends its worker takes no other with it. Empty when nothing is free.
+    that a file which ends its worker takes no other with it; and so is what takes long. Empty when nothing is free.
     """
+    most = BATCH_DOCUMENTS if queue is Queue.DEFAULT else 1
     free = Document.objects.across_tenants().filter(_free(), queue=queue).order_by("tenant_id", "id")
     # Rows that another worker is just taking are passed over; it will have work of this lane without them.
     unlocked = free.select_for_update(skip_locked=True)
-    rows = list(unlocked.filter(tenant_id__gt=after)[:BATCH_DOCUMENTS]) if after else []
-    return _taken(_batch(rows or unlocked[:BATCH_DOCUMENTS]))
+    rows = list(unlocked.filter(tenant_id__gt=after)[:most]) if after else []
+    return _taken(_batch(rows or unlocked[:most]))
 
 
 def _batch(rows: Iterable[Document]) -> list[Document]:
@@ -185,6 +186,14 @@ def give_back(document: Document, *, code: str, detail: str) -> bool:
             refused_since=Coalesce("refused_since", Now()),
         )
     )
+
+
+@transaction.atomic
+def let_go(documents: Sequence[Document]) -> None:
+    """Queues documents again that were claimed and not begun."""
+    mine = hold(documents) if documents else []
+    if mine:
+        _move(_own(mine), Status.QUEUED)
 
 
 def move_to_low(document: Document) -> bool:

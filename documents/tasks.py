@@ -4,18 +4,22 @@ The messages name no document: each is a hint that there is something to claim, 
 So one that is lost costs nothing as long as another comes, and one that comes twice finds nothing to do.
 """
 
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
 import structlog
 from celery import shared_task
 from celery.contrib.django.task import DjangoTask
+from celery.signals import worker_process_init
+from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 from redis import Redis
 
 from documents import ingest, reembedding, retiring, reweighing, spaces, states, vector_index
 from documents.models import CorpusStatistics, Document
-from ragsite.lib import redis_client, row_security
+from ragsite.lib import embeddings, redis_client, row_security
+from ragsite.lib.errors import AppError
 
 logger = structlog.get_logger(__name__)
 
@@ -63,34 +67,59 @@ _CHORE: dict[str, Any] = {"base": Hint, "acks_late": True, "reject_on_worker_los
 @shared_task(lane="default", **_CLAIMING)
 def process() -> None:
     """Processes the next batch of documents."""
-    if _work(Queue.DEFAULT):
-        process.delay()
+    _work(Queue.DEFAULT)
 
 
 @shared_task(lane="low", **_CLAIMING)
 def process_large() -> None:
     """Processes the next of what takes long."""
-    if _work(Queue.LOW):
-        process_large.delay()
+    _work(Queue.LOW)
+
+
+@worker_process_init.connect
+def warm_up(**_: Any) -> None:
+    """Loads the model while the process waits for its first document; one that comes meanwhile waits for the rest."""
+    Thread(target=_load_model, name="warm-up", daemon=True).start()
+
+
+def _load_model() -> None:
+    try:
+        for space in spaces.live():
+            embeddings.warm(spaces.model(space))
+    except (AppError, DatabaseError) as error:
+        logger.warning("the model could not be loaded yet", error=str(error))
+    finally:
+        connection.close()
 
 
 def hint(document: Document) -> None:
     """Tells the workers of a document that was queued, once it is committed."""
-    task = process_large if document.queue == Queue.LOW else process
-    task.delay_on_commit()
+    _lanes()[Queue(document.queue)].delay_on_commit()
 
 
-def _work(queue: Queue) -> bool:
-    """Processes one tenant's next batch, the tenants in turn; whether there is more to do."""
+def _work(queue: Queue) -> None:
+    """Processes one tenant's next batch, the tenants in turn, and hints at what is left."""
     with row_security.across():
         batch = states.claim_next(queue, after=_turns.get(queue))
     if not batch:
-        return False
+        return
     tenant_id = _turns[queue] = batch[0].tenant_id
     with row_security.within(tenant_id):
         ingest.process(batch)
+    _hint_at_all()
+
+
+def _hint_at_all(times: int = 1) -> None:
+    """Hints at what is free in either lane: a batch may have left something to the other one."""
     with row_security.across():
-        return states.has_free(queue)
+        free = [task for queue, task in _lanes().items() if states.has_free(queue)]
+    for task in free:
+        for _ in range(times):
+            task.delay()
+
+
+def _lanes() -> "dict[Queue, Claiming]":
+    return {Queue.DEFAULT: process, Queue.LOW: process_large}
 
 
 @shared_task(lane="critical", **_CHORE)
@@ -98,17 +127,10 @@ def sweep() -> None:
     """Finds what was lost: a message that never arrived, a worker that went silent, a model that is back."""
     with row_security.across():
         spent = states.spent()
-        waiting = [
-            task
-            for queue, task in ((Queue.DEFAULT, process), (Queue.LOW, process_large))
-            if states.has_free(queue)
-        ]
     for document in spent:
         with row_security.within(document.tenant_id):
             ingest.give_up(document)
-    for task in waiting:
-        for _ in range(SWEEPERS_HINTS):
-            task.delay()
+    _hint_at_all(SWEEPERS_HINTS)
 
 
 @shared_task(lane="low", **_CHORE)

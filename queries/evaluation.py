@@ -16,7 +16,7 @@ from Stemmer import Stemmer
 
 from accounts.models import Tenant
 from apikeys.purses import Purse
-from documents import indexing, ingest, intake, lexical, reweighing, search
+from documents import indexing, ingest, intake, lexical, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
 from queries import generation, metrics
@@ -117,7 +117,7 @@ def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -
     index.index(analyse([text for _, text in chunks]), show_progress=False)
     found, _ = index.retrieve(
         analyse([question.text for question in questions]),
-        k=min(search.DEPTH, len(chunks)),
+        k=min(retrieval.DEPTH, len(chunks)),
         show_progress=False,
     )
     rankings = [list(dict.fromkeys(chunks[row][0] for row in rows)) for rows in found]

@@ -1,14 +1,18 @@
 """The Celery application. Tasks live in each app's `tasks.py`, where each says its queue and limits."""
 
 import os
+import signal
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import celeryd_init, setup_logging, worker_process_init
 from django.conf import settings
 from django.db import connections
 from kombu import Connection
+
+from ragsite import processes
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragsite.settings")
 
@@ -28,11 +32,32 @@ class _Messages(AMQP):
 app = Celery("ragsite", amqp=_Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        # Longer than any chore, which a second delivery would start beside itself. What a killed worker had taken is
+        # not waited for: the sweeper hints again.
+        "visibility_timeout": 3600,
+        # Above the second that a worker waits for a message; an upload waits no longer than this.
+        "socket_timeout": 2,
+        "socket_connect_timeout": 1,
+        # A publish that fails fails quickly: the rows are the truth and the sweeper publishes again.
+        "max_retries": 1,
+    },
+    task_default_queue="default",
+    task_ignore_result=True,
+    task_publish_retry=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_hijack_root_logger=False,
+    worker_max_memory_per_child=settings.WORKER_MEMORY_BYTES // 1024,
+    worker_prefetch_multiplier=1,  # what waits at a busy worker waits for it alone
+)
 
 
 def _queue(name: str, *_: Any, **__: Any) -> dict[str, str]:
     """Each task's decorator names its `lane`. (Celery's own word for it, `queue`, is to go with its next version.)"""
-    return {"queue": app.tasks[name].lane}
+    task: Any = app.tasks[name]
+    return {"queue": task.lane}
 
 
 app.conf.task_routes = (_queue,)
@@ -59,6 +84,18 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def keep_django_logging(**_: Any) -> None:
     """Being connected stops Celery from replacing the logging that the settings configure."""
+
+
+@celeryd_init.connect
+def keep_watch(**_: Any) -> None:
+    """In workers alone: it is of no use to a web server, which would load what it needs."""
+    import_module("ragsite.watchdog")
+
+
+@worker_process_init.connect
+def end_with_the_worker(**_: Any) -> None:
+    """A child whose worker was killed would wait for ever for work that nobody gives it."""
+    processes.end_with_parent(signal.SIGKILL)
 
 
 @worker_process_init.connect

@@ -104,11 +104,12 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.authentication.PasswordAndSession"]
 LOGIN_URL = "/api/session/login/"
 LOGIN_REDIRECT_URL = "/api/docs"
+_validation = "django.contrib.auth.password_validation"
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": f"{_validation}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_validation}.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": f"{_validation}.CommonPasswordValidator"},
+    {"NAME": f"{_validation}.NumericPasswordValidator"},
 ]
 
 # The audit log: `ragsite.lib.audit` signs its entries; values keep their types instead of becoming strings.
@@ -258,28 +259,24 @@ PARSE_SECONDS = environment.integer("PARSE_SECONDS", 60, minimum=1)
 PARSE_MEMORY_BYTES = environment.integer("PARSE_MEMORY_BYTES", 1024**3, minimum=64 * 1024**2)
 PARSE_MAX_PAGES = environment.integer("PARSE_MAX_PAGES", 2_000, minimum=1)
 PARSE_MAX_CHARACTERS = environment.integer("PARSE_MAX_CHARACTERS", 20_000_000, minimum=1)
+# What takes longer, or is larger, is processed by the workers for large files; see documents/reading.py.
+QUICK_PARSE_SECONDS = environment.integer("QUICK_PARSE_SECONDS", 3, minimum=1)
+QUICK_BYTES = environment.integer("QUICK_BYTES", 4 * 1024 * 1024, minimum=1)
+QUICK_CHUNKS = environment.integer("QUICK_CHUNKS", 300, minimum=1)
 INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 15, minimum=2)
 SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
 RETIRED_SPACE_HOURS = environment.integer("RETIRED_SPACE_HOURS", 24)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
+INDEX_BUILD_MEMORY_MB = environment.integer("INDEX_BUILD_MEMORY_MB", 256, minimum=16)
 
 # Work in the background --------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,
-    "socket_timeout": 2,  # above the second that a worker waits for a message; an upload waits no longer than this
-    "socket_connect_timeout": 1,
-    "max_retries": 1,  # a publish that fails fails quickly: the row is the truth and the sweeper publishes again
-}
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # what waits at a busy worker waits for it alone
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A worker that is well takes a message within milliseconds; one whose connection was lost needs a few seconds.
+WORKER_PATIENCE_SECONDS = environment.integer("WORKER_PATIENCE_SECONDS", 10, minimum=1)
+# A process that grew beyond this is replaced after its task; the next one loads the model anew, in half a second.
+WORKER_MEMORY_BYTES = environment.integer("WORKER_MEMORY_BYTES", 1024**3, minimum=256 * 1024**2)
 
 # Models ------------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from django.db import connection
 from pgvector import HalfVector
 
 from accounts.models import Tenant
-from documents import indexing, reweighing, search, spaces
+from documents import indexing, retrieval, reweighing, search, spaces
 from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, Term
-from documents.search import Scope
+from documents.retrieval import Legs, Scope
 from ragsite.lib import row_security
 from tests.documents.corpora import assert_counts_are_exact, bm25, load, make_loaded, unit_vectors
 from tests.makers import ingest, make_document
@@ -127,7 +127,13 @@ def test_scores_by_sql_are_bm25(tenant: Tenant, theirs: object) -> None:
     expected = bm25(tenant, question)
     terms = search._terms(tenant.pk, question)
     vector = HalfVector(vectors[0])
-    _, rows = search._run(Scope(tenant.pk), spaces.active(), vector, terms, exact=True)
+    _, rows = retrieval.run(
+        Scope(tenant.pk),
+        spaces.active(),
+        vector,
+        terms,
+        legs=Legs(vectors_by_index=False, terms_by_index=False),
+    )
     assert len(rows) == len(expected)
     for row in rows:
         assert row["bm25"] == pytest.approx(expected[row["text"]], abs=1e-5)

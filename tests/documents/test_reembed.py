@@ -390,14 +390,14 @@ def test_a_large_space_has_its_index_before_it_serves_and_loses_it_with_its_vect
     settings.EXACT_SEARCH_MAX_CHUNKS = 5
     old, new = spaces.active(), begin(vendor_server)
     tasks.tend_corpora()
-    assert vector_index._is_valid(old)
-    assert not vector_index._is_valid(new)
+    assert vector_index.rows(old)
+    assert not vector_index.rows(new)
     build()
     assert spaces.active() == new
-    assert vector_index._is_valid(new)
+    assert vector_index.rows(new)
     EmbeddingSpace.objects.filter(pk=old.pk).update(drops_at=Now())
     drop_all()
-    assert not vector_index._is_valid(old)
+    assert not vector_index.rows(old)
     vector_index.drop(new)
 
 

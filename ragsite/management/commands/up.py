@@ -86,7 +86,7 @@ class Command(BaseCommand):
             demo.queue_corpus(tenant)
         with self._phase("Waiting for the web server"):
             supervisor.wait(_is_site_ready, name="web", seconds=READY_SECONDS)
-        for name in ("worker", "beat", "record"):
+        for name in ("worker", "large", "critical", "beat", "record"):
             supervisor.start(services[name])
         with self._phase("Indexing the sample corpus"):
             self._await_corpus(supervisor, tenant)
@@ -192,21 +192,26 @@ def _service_of(server: embedded.Server) -> Service:
 
 def _site_services() -> dict[str, Service]:
     celery = [sys.executable, "-m", "celery", "-A", "ragsite"]
-    worker = ["worker", "-Q", "critical,default,low", "-c", str(min(os.cpu_count() or 1, 8))]
-    quiet = [
-        "--without-gossip",
-        "--without-mingle",
-    ]  # there is one worker: it has nobody to wait for at its start
     schedule = settings.DATA_DIR / "beat" / "schedule"
     schedule.parent.mkdir(parents=True, exist_ok=True)
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "docker/gunicorn.conf.py")]
     commands = {
         "record": [sys.executable, "manage.py", "record"],
-        "worker": [*celery, *worker, *quiet],
+        "worker": [*celery, *_node("default", processes=min((os.cpu_count() or 1) - 1, 8))],
+        "large": [*celery, *_node("low,default", name="large")],
+        "critical": [*celery, *_node("critical"), "--pool", "threads"],
         "beat": [*celery, "beat", "--schedule", str(schedule)],
         "web": [*gunicorn, "ragsite.wsgi"],
     }
     return {name: Service(name=name, argv=argv, cwd=settings.BASE_DIR) for name, argv in commands.items()}
+
+
+def _node(queues: str, *, name: str = "", processes: int = 1) -> list[str]:
+    """The arguments of a worker. Small files have one that large ones cannot hold up, and chores one of their own,
+    which loads no model; what processes large files helps with small ones in between."""
+    # Told apart by their names, and no more: they have nothing to tell each other.
+    quiet = ["--without-gossip", "--without-mingle"]
+    return ["worker", "-Q", queues, "-n", f"{name or queues}@%h", "-c", str(max(1, processes)), *quiet]
 
 
 def _forget_database() -> None:

@@ -1,0 +1,225 @@
+"""Where the candidates of a search come from: vectors and BM25, each exact over little and by index over much.
+
+Both legs find candidates in one statement, which also gives each candidate both scores. Filters hold inside the legs,
+so that they never cost results.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Sum
+from pgvector import HalfVector, SparseVector
+
+from documents import lexical, vector_index
+from documents.models import Document, EmbeddingSpace
+
+DEPTH: Final = 100  # candidates of each leg
+EF_SEARCH: Final = 200
+# Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
+# it scores every chunk that has a word of the question, which is then as quick.
+LEXICAL_SCAN: Final = 2_000
+ROW_BUDGET: Final = 20_000
+# What looking at one vector by the index costs, in vectors that are compared one after the other: the index jumps about
+# in memory, and asks of each vector whether the scope has it.
+_INDEX_COST: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What may be found. None: not restricted; an empty tuple: nothing."""
+
+    tenant_id: UUID
+    collection_ids: tuple[UUID, ...] | None = None
+    document_ids: tuple[UUID, ...] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term of the question that the tenant's corpus has, in so many of its chunks."""
+
+    word: str
+    id: int
+    chunks: int
+    idf: float
+
+
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """How each leg looks: through everything in the scope, or by its index."""
+
+    vectors_by_index: bool
+    terms_by_index: bool
+
+
+def candidates(
+    scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[Term]
+) -> list[dict[str, Any]]:
+    """The rows of both legs' best chunks: min(DEPTH, chunks in the scope) of the nearest at least."""
+    size = _size(scope)
+    if not size:
+        return []
+    legs = Legs(
+        vectors_by_index=_index_pays(size, vector_index.rows(space)), terms_by_index=size > LEXICAL_SCAN
+    )
+    near, rows = run(scope, space, vector, terms, legs=legs)
+    if legs.vectors_by_index and near < min(DEPTH, size):
+        # The index gave up before it had enough: the filter leaves little near the question.
+        rows = run(scope, space, vector, terms, legs=replace(legs, vectors_by_index=False))[1]
+    return rows
+
+
+def _size(scope: Scope) -> int:
+    """How many chunks the scope holds."""
+    documents = Document.objects.for_tenant(scope.tenant_id)
+    if scope.collection_ids is not None:
+        documents = documents.filter(collection_id__in=scope.collection_ids)
+    if scope.document_ids is not None:
+        documents = documents.filter(pk__in=scope.document_ids)
+    if scope.metadata:
+        documents = documents.filter(metadata__contains=dict(scope.metadata))
+    return int(documents.aggregate(size=Sum("chunks"))["size"] or 0)
+
+
+def _index_pays(size: int, indexed: int) -> bool:
+    """Whether the index is quicker than comparing all `size` vectors of the scope.
+
+    Of `indexed` vectors every (indexed / size)th is of the scope, so that the index looks at DEPTH times as many
+    before it has found DEPTH of them.
+    """
+    return indexed > 0 and size**2 > _INDEX_COST * DEPTH * indexed
+
+
+# The statement -----------------------------------------------------------------------------------------------
+
+# Each candidate's rows are looked up one by one (OFFSET 0 keeps the planner from turning the join around): where it
+# has no statistics yet, it would rather read the tenant's every chunk.
+_STATEMENT: Final = """
+WITH dense AS MATERIALIZED (
+    {dense}
+), lexical AS MATERIALIZED (
+    {lexical}
+), candidate AS (
+    SELECT id FROM dense UNION SELECT id FROM lexical
+)
+SELECT chunk.id AS chunk_id, chunk.document_id, document.title, collection.name AS collection, chunk.heading,
+       chunk.first_page, chunk.last_page, chunk.start, chunk."end", chunk.text,
+       1 - (vector.vector <=> %(vector)s::halfvec) AS cosine,
+       -(chunk.weights <#> %(question)s::sparsevec) AS bm25, (SELECT count(*) FROM dense) AS near
+FROM candidate
+CROSS JOIN LATERAL (
+    SELECT * FROM documents_chunk WHERE id = candidate.id AND tenant_id = %(tenant)s OFFSET 0
+) AS chunk
+JOIN documents_chunkvector AS vector ON vector.chunk_id = chunk.id AND vector.space_id = %(space)s
+JOIN documents_document AS document ON document.id = chunk.document_id
+JOIN documents_collection AS collection ON collection.id = document.collection_id
+"""
+# Without dimensions the expression is not the index's, and the search cannot but be exact.
+_DENSE_SCAN: Final = """
+    SELECT vector.chunk_id AS id
+    FROM documents_chunkvector AS vector {scope}
+    WHERE vector.tenant_id = %(tenant)s AND vector.space_id = %(space)s
+    ORDER BY vector.vector <=> %(vector)s::halfvec LIMIT %(depth)s
+"""
+# The filter is asked of one vector after the other in the index's order. As a scalar, since the planner makes of an
+# EXISTS a join, or a table of the whole scope, before it looks at the first vector.
+_DENSE_INDEX: Final = """
+    SELECT vector.chunk_id AS id
+    FROM documents_chunkvector AS vector
+    WHERE vector.tenant_id = %(tenant)s AND vector.space_id = %(space)s {scope}
+    ORDER BY vector.vector::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) LIMIT %(depth)s
+"""
+_IN_SCOPE: Final = """
+    AND (SELECT true FROM documents_chunk AS chunk {scope} WHERE chunk.id = vector.chunk_id)
+"""
+_LEXICAL_SCAN: Final = """
+    SELECT chunk.id
+    FROM documents_chunk AS chunk {scope}
+    WHERE chunk.tenant_id = %(tenant)s AND chunk.terms && %(terms)s::int[]
+    ORDER BY chunk.weights <#> %(question)s::sparsevec LIMIT %(depth)s
+"""
+# By the index on terms, which row-level security keeps from a plain statement; a migration makes the function and
+# says why. It takes the tenant from what Postgres was told of this statement. A new filter of `Scope` is a new
+# version of it too.
+_LEXICAL_INDEX: Final = """
+    SELECT id FROM documents_best_chunks(%(terms)s::int[], %(question)s::sparsevec, %(depth)s,
+        %(collections)s::uuid[], %(documents)s::uuid[], %(metadata)s::jsonb)
+"""
+_OF_VECTOR: Final = "JOIN documents_chunk AS chunk ON chunk.id = vector.chunk_id "
+_OF_CHUNK: Final = "JOIN documents_document AS document ON document.id = chunk.document_id"
+
+
+def run(
+    scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[Term], *, legs: Legs
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many the dense leg found, and both legs' candidates."""
+    parameters: dict[str, Any] = {
+        "tenant": scope.tenant_id,
+        "space": space.pk,
+        "depth": DEPTH,
+        "vector": vector.to_text(),
+        "question": _sparse(terms),
+        "terms": [term.id for term in (rarest(terms) if legs.terms_by_index else terms)],
+        "collections": _listed(scope.collection_ids),
+        "documents": _listed(scope.document_ids),
+        "metadata": json.dumps(dict(scope.metadata)) if scope.metadata else None,
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        if legs.vectors_by_index:
+            cursor.execute(
+                f"SET LOCAL hnsw.ef_search = {EF_SEARCH}; SET LOCAL hnsw.iterative_scan = relaxed_order"
+            )
+        cursor.execute(_statement(scope, space, legs), parameters)
+        names = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    near = [row.pop("near") for row in rows]
+    return max(near, default=0), rows
+
+
+def _statement(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
+    """Only fixed words are put into its text; whatever a caller sent is a parameter."""
+    conditions = _conditions(scope)
+    joined = f"{_OF_CHUNK}{conditions}" if conditions else ""
+    if legs.vectors_by_index:
+        within = _IN_SCOPE.format(scope=joined) if joined else ""
+        dense = _DENSE_INDEX.format(scope=within, dimensions=int(space.dimensions))
+    else:
+        dense = _DENSE_SCAN.format(scope=f"{_OF_VECTOR}{joined}" if joined else "")
+    return _STATEMENT.format(
+        dense=dense, lexical=_LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=joined)
+    )
+
+
+def _listed(ids: tuple[UUID, ...] | None) -> list[UUID] | None:
+    return None if ids is None else list(ids)
+
+
+def _conditions(scope: Scope) -> str:
+    parts = []
+    if scope.collection_ids is not None:
+        parts.append(" AND document.collection_id = ANY(%(collections)s::uuid[])")
+    if scope.document_ids is not None:
+        parts.append(" AND document.id = ANY(%(documents)s::uuid[])")
+    if scope.metadata:
+        parts.append(" AND document.metadata @> %(metadata)s::jsonb")
+    return "".join(parts)
+
+
+def _sparse(terms: Sequence[Term]) -> str:
+    # An empty sparsevec scores every chunk 0, and no chunk has a term of the empty array.
+    return SparseVector({term.id - 1: term.idf for term in terms}, lexical.MAX_DIMENSIONS).to_text()
+
+
+def rarest(terms: Sequence[Term]) -> list[Term]:
+    """Of terms in the order of their rarity those whose chunks together stay within the budget; always at least one."""
+    rows = accumulate(term.chunks for term in terms)
+    return [
+        term
+        for number, (term, total) in enumerate(zip(terms, rows, strict=True))
+        if not number or total <= ROW_BUDGET
+    ]
