@@ -28,7 +28,7 @@ from ragsite.lib.embeddings import Vectors
 from ragsite.lib.errors import AppError
 
 STEP_SECONDS = 4.0
-BATCH = 256  # chunks between two commits: what a kill costs
+BATCH = 64  # chunks between two commits: what a kill costs, and a slow endpoint answers within its time
 
 logger = structlog.get_logger(__name__)
 

@@ -26,7 +26,7 @@ from tests.turned import TURNED, bent
 DOCUMENTS = 200
 UPLOADS_A_SECOND, ASKERS = 2.0, 3
 PATIENCE_SECONDS = 600.0  # for a site that is broken, not for a machine that is busy
-KILLS_AFTER = (2, 4)  # batches of the new space, at each of which the worker dies
+KILLS_AFTER = (4, 12)  # batches of the new space, at each of which the worker dies
 PARTS = (
     "pump",
     "valve",
@@ -240,7 +240,7 @@ def _reembed(up: Site, server: ModelServer) -> tuple[float, int]:
 
 def _killed(up: Site, server: ModelServer, process: "subprocess.Popen[bytes]", *, batches: int) -> bool:
     while process.poll() is None:
-        large = [request for request in server.requests if len(request.body["input"]) > 100]
+        large = [request for request in server.requests if len(request.body["input"]) > 30]
         if len(large) >= batches:
             for worker in up.children("worker"):
                 kill(worker)
