@@ -6,11 +6,12 @@ is true, and nothing is cached or served from the cache. The copy lives for a mi
 change is missed when a process dies between its commit and the news of it.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from redis import Redis
 
@@ -42,6 +43,17 @@ def changed(tenant_id: UUID) -> None:
     transaction.on_commit(partial(announce, partial(_raise, tenant_id, "version", version)))
 
 
+def all_changed() -> None:
+    """As `changed`, for every tenant at once: what answers are found with is not what it was."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_tenant SET corpus_version = corpus_version + 1 RETURNING id, corpus_version"
+        )
+        versions = cursor.fetchall()
+    announce(partial(_raise_all, versions, "pending"))
+    transaction.on_commit(partial(announce, partial(_raise_all, versions, "version")))
+
+
 @transaction.atomic
 def bump(tenant_id: UUID) -> None:
     """Raises the version by itself: the tenant's settings changed, or its answers are to be forgotten."""
@@ -57,6 +69,11 @@ def version(tenant_id: UUID) -> int | None:
     if seen is None or seen[1] > seen[0]:
         return None
     return seen[0]
+
+
+def _raise_all(versions: Sequence[tuple[UUID, int]], field: str, client: Redis) -> None:
+    for tenant_id, version in versions:
+        _raise(tenant_id, field, version, client)
 
 
 def _raise(tenant_id: UUID, field: str, value: int, client: Redis) -> tuple[int, int]:

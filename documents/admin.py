@@ -1,5 +1,6 @@
 """Collections, documents, chunks and spaces, for operators."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -7,13 +8,15 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 from accounts import corpus
-from documents import indexing, states, tasks
+from documents import indexing, space_changes, states, tasks
+from documents.forms import NewSpaceForm
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
 from ragsite.lib.admins import ReadOnlyAdmin
-from ragsite.lib.errors import Conflict
+from ragsite.lib.errors import AppError, Conflict
 
 
 @admin.register(Collection)
@@ -93,7 +96,75 @@ class ChunkAdmin(ReadOnlyAdmin):
 
 @admin.register(EmbeddingSpace)
 class EmbeddingSpaceAdmin(ReadOnlyAdmin):
-    list_display = ["provider", "model", "precision", "dimensions", "state", "created_at"]
+    """To add one is to begin to build it; the rest is done by the actions."""
+
+    list_display = ["__str__", "state", "progress", "problem", "created_at", "drops_at"]
+    actions = ["switch", "cancel", "drop"]
+    exclude = ["cursor_tenant", "cursor_chunk", "claim"]
+
+    @admin.display(description="built")
+    def progress(self, space: EmbeddingSpace) -> str:
+        if space.state != EmbeddingSpace.State.BUILDING:
+            return ""
+        return format_html(
+            '<progress value="{0}" max="100">{0} %</progress> {0} % of about {1} chunks',
+            space.percent,
+            space.total,
+        )
+
+    @admin.action(description="Let what is built serve, once it is complete", permissions=["operate"])
+    def switch(self, request: HttpRequest, queryset: QuerySet[EmbeddingSpace]) -> None:
+        self._carried_out(request, queryset, space_changes.switch, "It serves as soon as it is complete.")
+
+    @admin.action(description="Give up what is being built", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[EmbeddingSpace]) -> None:
+        self._carried_out(
+            request, queryset, space_changes.cancel, "It was given up; its vectors are dropped."
+        )
+
+    @admin.action(description="Drop the vectors of retired spaces now", permissions=["operate"])
+    def drop(self, request: HttpRequest, queryset: QuerySet[EmbeddingSpace]) -> None:
+        self._carried_out(request, queryset, space_changes.drop, "Its vectors are dropped within minutes.")
+
+    def _carried_out(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[EmbeddingSpace],
+        change: Callable[[EmbeddingSpace], object],
+        outcome: str,
+    ) -> None:
+        for space in queryset:
+            try:
+                change(space)
+            except AppError as error:
+                messages.warning(request, f"{space}: {error.detail}")
+            else:
+                messages.success(request, f"{space}: {outcome}")
+        tasks.tend_spaces.delay_on_commit()
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("documents.change_embeddingspace")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("documents.add_embeddingspace")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
+        return super().get_form(request, obj, change, **(kwargs if obj else {**kwargs, "form": NewSpaceForm}))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if obj else NewSpaceForm.Meta.fields
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> EmbeddingSpace:
+        form.instance = form.begun
+        begun: EmbeddingSpace = form.begun
+        return begun
+
+    def save_model(self, request: HttpRequest, obj: EmbeddingSpace, form: Any, change: bool) -> None:
+        """Its form has begun it."""
+        tasks.tend_spaces.delay_on_commit()
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """It has nothing besides its row."""
 
 
 @admin.register(CorpusStatistics)

@@ -95,7 +95,7 @@ class DocumentEventsView(APIView):
     def get(self, request: Request, pk: UUID) -> HttpResponseBase:
         """Follow a document as server-sent events: `document` at once and at each change, until it is ready or failed,
         or `deleted`. `Last-Event-ID` leaves out what was seen."""
-        documents = readable(callers.of(request))
+        documents = access.readable(callers.of(request))
         seen = request.headers.get("Last-Event-ID", "")
         return streams.follow(documents.one(pk), lambda: documents.filter(pk=pk).first(), seen=seen)
 

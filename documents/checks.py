@@ -1,11 +1,14 @@
-"""System checks: what keeps uploaded files from being stored, or from being read as safely or as well as they can be."""
+"""System checks: what keeps uploads from being stored or read as they should be, and questions from being asked as configured."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
+from django.db import ProgrammingError
 
-from documents import ocr, sandbox
+from documents import ocr, sandbox, spaces
+from documents.models import EmbeddingSpace
 
 
 @register(Tags.security)
@@ -68,3 +71,35 @@ def languages_are_installed(**_: Any) -> list[CheckMessage]:
             id="ragsite.W006",
         )
     ]
+
+
+@register(Tags.database)
+def settings_describe_what_serves(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Runs where a database may be asked: with `migrate`, and with `check --database default`."""
+    if not databases:
+        return []
+    try:
+        space = EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.ACTIVE).first()
+    except ProgrammingError:  # `migrate` checks before it makes the table, or a new column of it
+        return []
+    return [] if space is None else [*_unreachable(space), *_mismatch(space)]
+
+
+def _unreachable(space: EmbeddingSpace) -> list[CheckMessage]:
+    model = spaces.model(space)
+    if model.provider == "local" or model.api_key:
+        return []
+    return [
+        Error(
+            f"Questions are embedded with {space}, and no setting has a key for {model.base_url}.",
+            hint="Set it in EMBEDDING_API_KEYS, or in EMBEDDING_API_KEY with EMBEDDING_BASE_URL.",
+            id="ragsite.E007",
+        )
+    ]
+
+
+def _mismatch(space: EmbeddingSpace) -> list[CheckMessage]:
+    told = spaces.mismatch(space)
+    if told is None:
+        return []
+    return [Warning(told.what, hint=told.remedy, id="ragsite.W005")]

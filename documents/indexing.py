@@ -4,6 +4,7 @@ Every change of a tenant's corpus happens in one transaction that locks the tena
 that counts of terms stay exact whoever else is loading, and raises the corpus version last.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pgvector import HalfVector, SparseVector
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import chunking, copying, files, lexical, states, versions
+from documents import chunking, copying, files, lexical, spaces, states, versions
 from documents.chunking import Piece
 from documents.models import (
     Chunk,
@@ -118,7 +119,7 @@ def term_ids(tenant_id: UUID, text: str) -> list[int]:
 def load(batch: Sequence[Prepared]) -> None:
     """Stores documents of one tenant, which are claimed, and makes them ready: searches see them from its commit on.
 
-    What was superseded or deleted meanwhile is left out.
+    What was superseded or deleted meanwhile is left out. Raises `spaces.Uncovered` where vectors are missing.
     """
     began = monotonic()
     documents = [prepared.document for prepared in batch]
@@ -129,12 +130,23 @@ def load(batch: Sequence[Prepared]) -> None:
         kept = [prepared for prepared in batch if prepared.document.pk in held]
         if not kept:
             return
-        replace(kept)
+        replace(_covering(kept))
         for prepared in kept:
             _describe(prepared, storing=(monotonic() - began) * 1000 / len(kept))
         states.make_ready([prepared.document for prepared in kept])
         for version in versions.overtaken([prepared.document for prepared in kept]):
             remove(version)
+
+
+def _covering(batch: Sequence[Prepared]) -> list[Prepared]:
+    """The batch with its vectors in the live spaces, which are held from here on, and in no others."""
+    live = spaces.hold()
+    if any(space not in prepared.vectors for prepared in batch for space in live):
+        raise spaces.Uncovered
+    return [
+        dataclasses.replace(prepared, vectors={space: prepared.vectors[space] for space in live})
+        for prepared in batch
+    ]
 
 
 def _describe(prepared: Prepared, *, storing: float) -> None:

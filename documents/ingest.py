@@ -41,10 +41,10 @@ def process(batch: Sequence[Document]) -> None:
     """
     with _heartbeat(batch):
         drafts = list(_drafts(batch))
-        prepared = _embedded(drafts)
-        if prepared and states.advance([ready.document for ready in prepared], Stage.STORING):
-            indexing.load(prepared)
-            reweighing.settle(prepared[0].document.tenant_id)
+        while not _stored(_embedded(drafts)):
+            logger.info("embedding spaces were changed before documents were stored", documents=len(drafts))
+        if drafts:
+            reweighing.settle(drafts[0].document.tenant_id)
 
 
 def process_now(document_id: UUID) -> None:
@@ -99,6 +99,16 @@ def _draft(document: Document) -> Draft | None:
     return None
 
 
+def _stored(prepared: Sequence[Prepared]) -> bool:
+    """False where vectors are missing since the spaces were changed; those that are there are in the cache."""
+    if prepared and states.advance([ready.document for ready in prepared], Stage.STORING):
+        try:
+            indexing.load(prepared)
+        except spaces.Uncovered:
+            return False
+    return True
+
+
 # Embedding ---------------------------------------------------------------------------------------------------
 
 
@@ -126,7 +136,10 @@ def _give_back(documents: Sequence[Document], error: AppError) -> None:
 def _prepared(drafts: Sequence[Draft]) -> list[Prepared]:
     """Raises AppError when a model could not be had."""
     began = monotonic()
-    made = {space: _vectors(drafts, space) for space in spaces.live()} if drafts else {}
+    made: dict[EmbeddingSpace, dict[UUID, Vectors]] = {}
+    for space in spaces.live() if drafts else ():
+        with spaces.excused(space):
+            made[space] = _vectors(drafts, space)
     whole = [draft for draft in drafts if all(draft.document.pk in vectors for vectors in made.values())]
     chunks = sum(len(draft.passages) for draft in whole)
     for draft in whole:  # its part of the time that they took together

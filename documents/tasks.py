@@ -14,8 +14,8 @@ from celery.signals import worker_process_init
 from django.db import DatabaseError, connection
 from redis import Redis
 
-from documents import ingest, reweighing, spaces, states, vector_index
-from documents.models import CorpusStatistics, Document, EmbeddingSpace
+from documents import ingest, reembedding, retiring, reweighing, spaces, states, vector_index
+from documents.models import CorpusStatistics, Document
 from ragsite.lib import embeddings, row_security
 from ragsite.lib.errors import AppError
 from ragsite.lib.hints import Hint
@@ -128,5 +128,14 @@ def tend_corpora() -> None:
     for statistics in filter(reweighing.drifted, corpora):
         with row_security.within(statistics.tenant_id):
             reweighing.reweigh(statistics.tenant_id)
-    for space in EmbeddingSpace.objects.exclude(state=EmbeddingSpace.State.RETIRED):
-        vector_index.tend(space)
+    # One that is being built gets its index at its end: a finished one makes every row that is added dear.
+    vector_index.tend(spaces.active())
+
+
+@shared_task(lane="low", **_CHORE)
+def tend_spaces(turn: str = "") -> None:
+    """A few seconds' work on the embedding space that is being built, then on one to be dropped; then again."""
+    following = reembedding.step(UUID(turn) if turn else None)
+    retiring.step()
+    if following:
+        tend_spaces.delay(str(following))

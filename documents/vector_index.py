@@ -40,6 +40,18 @@ def tend(space: EmbeddingSpace) -> bool:
     return True
 
 
+def is_ready(space: EmbeddingSpace) -> bool:
+    """Whether searches in the space have the index that they need, if they need one."""
+    return space.dimensions > MAX_DIMENSIONS or bool(rows(space)) or not _is_large(space)
+
+
+def drop(space: EmbeddingSpace) -> None:
+    """Removes the space's index, if it has one. As with `tend`, not in a transaction, and twice is the same as once."""
+    with row_security.nobody(), connections[OWNER].cursor() as cursor:
+        for index in (f"{name(space)}_ccnew", name(space)):
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+
+
 def rows(space: EmbeddingSpace) -> int:
     """About how many vectors the space's index holds; 0 where it has none that serves."""
     with connection.cursor() as cursor:

@@ -69,6 +69,12 @@ app.conf.beat_schedule = {
     },
     "deliver-webhooks": {"task": "webhooks.tasks.deliver", "schedule": 5.0, "options": {"expires": 5}},
     "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
+    "tend-spaces": {
+        "task": "documents.tasks.tend_spaces",
+        "schedule": float(settings.SWEEP_SECONDS),
+        # Long, since a busy worker may not come to its queue for minutes. The next one finds nothing to do.
+        "options": {"expires": 300},
+    },
     "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
     # Often, since beat counts from its own start: once a day would be never where it is restarted every night.

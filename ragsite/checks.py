@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import connections
 
 from accounts import attempts
+from documents import spaces
 from ragsite.lib import crypto
 
 
@@ -31,8 +32,12 @@ def secrets_are_set(**_: Any) -> list[CheckMessage]:
 @register()
 def models_can_be_reached(**_: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
-    for name in ("EMBEDDING", "ANSWER"):
-        provider, key = getattr(settings, f"{name}_PROVIDER"), getattr(settings, f"{name}_API_KEY")
+    keys = {
+        "EMBEDDING": spaces.key_for(settings.EMBEDDING_BASE_URL),
+        "ANSWER": settings.ANSWER_API_KEY,
+    }
+    for name, key in keys.items():
+        provider = getattr(settings, f"{name}_PROVIDER")
         if provider == "openai" and not key:
             problems.append(
                 Error(

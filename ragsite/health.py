@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from documents import spaces
-from documents.models import Document
+from documents.models import Document, EmbeddingSpace
 from ragsite.celery import app
 from ragsite.lib import embeddings, redis_client, row_security
 from ragsite.lib.errors import AppError
@@ -42,16 +42,31 @@ class StatusView(APIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
+        space = spaces.active()
         return Response(
             {
                 "postgres": _works(_postgres),
                 "redis": _works(_redis),
                 "model": _works(_model),
-                "space": str(spaces.active()),
+                "space": str(space),
+                "settings_differ": _differing(space),
+                "space_building": _building(),
                 "workers": _workers() if _works(_redis) else [],
                 "documents_unfinished": _unfinished(),
             }
         )
+
+
+def _differing(space: EmbeddingSpace) -> dict[str, str] | None:
+    told = spaces.mismatch(space)
+    return told and told._asdict()
+
+
+def _building() -> dict[str, Any] | None:
+    space = spaces.building()
+    if space is None:
+        return None
+    return {"space": str(space), "percent": space.percent, "problem": space.problem}
 
 
 def _unfinished() -> int:

@@ -299,6 +299,7 @@ QUICK_CHUNKS = environment.integer("QUICK_CHUNKS", 300, minimum=1)
 INGEST_LEASE_SECONDS = environment.integer("INGEST_LEASE_SECONDS", 15, minimum=2)
 SWEEP_SECONDS = environment.integer("SWEEP_SECONDS", 15, minimum=1)
 INGEST_MAX_ATTEMPTS = environment.integer("INGEST_MAX_ATTEMPTS", 3, minimum=1)
+RETIRED_SPACE_HOURS = environment.integer("RETIRED_SPACE_HOURS", 24)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 INDEX_BUILD_MEMORY_MB = environment.integer("INDEX_BUILD_MEMORY_MB", 256, minimum=16)
 
@@ -329,6 +330,7 @@ EMBEDDING_PRECISION = environment.choice("EMBEDDING_PRECISION", "int8", among=("
 EMBEDDING_DIMENSIONS = environment.integer("EMBEDDING_DIMENSIONS", 384, minimum=1)
 EMBEDDING_BASE_URL = environment.text("EMBEDDING_BASE_URL", "https://api.openai.com/v1")
 EMBEDDING_API_KEY = environment.secret("EMBEDDING_API_KEY")
+EMBEDDING_API_KEYS = environment.keys("EMBEDDING_API_KEYS", environment.secret("EMBEDDING_API_KEYS"))
 EMBEDDING_THREADS = environment.integer("EMBEDDING_THREADS", 1, minimum=1)
 
 ANSWER_PROVIDER = environment.choice("ANSWER_PROVIDER", "extractive", among=("extractive", "openai"))

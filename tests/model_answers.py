@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -52,13 +52,20 @@ def _event(data: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\n\n"
 
 
-def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
+Embedder = Callable[[Sequence[str], int | None], NDArray[np.float32]]
+"""The vectors of texts, (texts, dimensions): as many as asked for, or as the model has."""
+
+
+def bags_of_words(texts: Sequence[str], dimensions: int | None) -> NDArray[np.float32]:
+    return np.stack([vector_of(text, dimensions or DEFAULT_DIMENSIONS) for text in texts])
+
+
+def embeddings(body: Mapping[str, Any], embedder: Embedder = bags_of_words) -> dict[str, Any]:
     """A list of embedding objects, as floats or in base64 as the request asks."""
     texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    dimensions = body.get("dimensions") or DEFAULT_DIMENSIONS
     data = [
-        {"object": "embedding", "index": index, "embedding": _encoded(vector_of(text, dimensions), body)}
-        for index, text in enumerate(texts)
+        {"object": "embedding", "index": index, "embedding": _encoded(vector, body)}
+        for index, vector in enumerate(embedder(texts, body.get("dimensions")))
     ]
     words = sum(len(text.split()) for text in texts)
     counts = {"prompt_tokens": words, "total_tokens": words}

@@ -52,8 +52,15 @@ class Recorded:
 class ModelServer:
     """Starts on a free port, answers until stopped, and remembers what it was asked."""
 
-    def __init__(self, *, port: int = 0, default: Behaviour | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        default: Behaviour | None = None,
+        embedder: model_answers.Embedder = model_answers.bags_of_words,
+    ) -> None:
         self.default = default or Behaviour()
+        self.embedder = embedder
         self.requests: list[Recorded] = []
         self.open_connections = 0
         self.stopping = threading.Event()
@@ -153,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         behaviour = self._recorded(body)
         if self.path.endswith("/embeddings"):
-            self._answer(behaviour, model_answers.embeddings(body))
+            self._answer(behaviour, model_answers.embeddings(body, self.server.owner.embedder))
         elif not self.path.endswith("/chat/completions"):
             self._answer(Behaviour(status=404, error="no such path"), {})
         elif body.get("stream") and behaviour.status == 200:

@@ -32,7 +32,7 @@ documents.chunk       200  403     200     403      200
 documents.collection  200  200     200     200      200
 documents.corpusstatistics  200  403  200  403      200
 documents.document    200  403     200     403      200
-documents.embeddingspace    200  403  200  403      200
+documents.embeddingspace    200  200  200  403      200
 queries.feedback      200  403     200     403      200
 webhooks.endpoint     200  200     200     200      302
 webhooks.delivery     200  403     200     403      200

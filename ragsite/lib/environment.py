@@ -82,3 +82,17 @@ def prices(name: str, default: str = "") -> dict[str, tuple[float, float]]:
             raise ImproperlyConfigured(f"{name} must hold prices of 0 or more, not {entry!r}")
         table[model.strip()] = (prompt, completion)
     return table
+
+
+def keys(name: str, value: str) -> dict[str, str]:
+    """Keys by the host that they are for, written `host=key` or `host:port=key`, separated by commas or lines."""
+    table = {}
+    for number, entry in enumerate(
+        filter(None, map(str.strip, value.replace("\n", ",").split(","))), start=1
+    ):
+        host, _, key = entry.partition("=")
+        if not host.strip() or not key.strip() or "/" in host:
+            # Never what it says: it may be a key alone.
+            raise ImproperlyConfigured(f"{name} must be host=key, and its entry {number} is not")
+        table[host.strip().lower()] = key.strip()
+    return table

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import limits, malformed, outages, pooled, records, revocation, waiting
+from tests.chaos import limits, malformed, outages, pooled, records, reembed, revocation, waiting
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -23,6 +23,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "records-redis-killed": records.whole_redis_killed,
     "records-redis-unsynced": records.whole_redis_unsynced,
     "records-redis-everysec": records.whole_redis_everysec,
+    "reembed": reembed.whole,
     "outage-killed": outages.whole_killed,
     "outage-stopped": outages.whole_stopped,
     "outage-slow": outages.whole_slow,

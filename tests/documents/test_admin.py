@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
@@ -74,3 +75,64 @@ def test_documents_are_neither_added_nor_edited_nor_deleted_behind_the_index(
     assert operator.post(page(Document, "delete", document.pk), {"post": "yes"}).status_code == 403
     operator.post(page(Document, "change", document.pk), {"title": "changed"})
     assert Document.objects.get().title == "note"
+
+
+def test_a_space_is_begun_switched_and_given_up_by_an_operator(
+    tenant: Tenant, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[None] = []
+    monkeypatch.setattr(tasks.tend_spaces, "delay_on_commit", lambda: told.append(None))
+    ingest(tenant, "text")
+    form = {
+        "provider": "local",
+        "model": "all-MiniLM-L6-v2",
+        "precision": "fp32",
+        "dimensions": "",
+        "base_url": "",
+    }
+    assert operator.post(page(EmbeddingSpace, "add"), form).status_code == 302
+    space = EmbeddingSpace.objects.get(state="building")
+    assert (space.precision, space.switches, space.total) == ("fp32", False, 1)
+    shown = operator.get(page(EmbeddingSpace)).content.decode()
+    assert '<progress value="0" max="100">0 %</progress>' in shown
+    operator.post(page(EmbeddingSpace), {"action": "switch", "_selected_action": str(space.pk)})
+    space.refresh_from_db()
+    assert space.switches
+    operator.post(page(EmbeddingSpace), {"action": "cancel", "_selected_action": str(space.pk)})
+    space.refresh_from_db()
+    assert space.state == "retired"
+    operator.post(page(EmbeddingSpace), {"action": "drop", "_selected_action": str(space.pk)})
+    assert len(told) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "This model serves already."),
+        ({"model": "bge-m3"}, "The only local model is"),
+        ({"provider": "openai", "precision": ""}, "There is no key for api.openai.com."),
+    ],
+)
+def test_a_space_that_cannot_be_begun_says_why(
+    tenant: Tenant, operator: Client, changes: dict[str, str], message: str
+) -> None:
+    ingest(tenant, "text")
+    form = {"provider": "local", "model": "all-MiniLM-L6-v2", "precision": "int8", "switches": "on"}
+    response = operator.post(page(EmbeddingSpace, "add"), form | changes)
+    assert response.status_code == 200
+    assert message in response.content.decode()
+    assert not EmbeddingSpace.objects.filter(state="building").exists()
+
+
+def test_staff_who_may_only_look_change_no_space(tenant: Tenant) -> None:
+    viewer = User.objects.create(username="viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_embeddingspace"))
+    ingest(tenant, "text")
+    space = EmbeddingSpace.objects.create(provider="openai", model="m", dimensions=8)
+    client = Client()
+    client.force_login(viewer)
+    assert client.get(page(EmbeddingSpace)).status_code == 200
+    assert client.get(page(EmbeddingSpace, "add")).status_code == 403
+    client.post(page(EmbeddingSpace), {"action": "cancel", "_selected_action": str(space.pk)})
+    space.refresh_from_db()
+    assert space.state == "building"
