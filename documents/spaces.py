@@ -41,4 +41,6 @@ def model(space: EmbeddingSpace) -> EmbeddingModel:
         threads=settings.EMBEDDING_THREADS,
         base_url=settings.EMBEDDING_BASE_URL,
         api_key=settings.EMBEDDING_API_KEY,
+        requests_per_minute=settings.EMBEDDING_REQUESTS_PER_MINUTE,
+        tokens_per_minute=settings.EMBEDDING_TOKENS_PER_MINUTE,
     )

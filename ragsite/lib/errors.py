@@ -77,6 +77,10 @@ class ModelFailed(AppError):
     code = "model_failed"
 
 
+class ModelRefused(ModelFailed):
+    """Asking again is of no use until somebody mends the settings: a wrong key, an unknown model, vectors of another size."""
+
+
 class Unavailable(AppError):
     code = "unavailable"
 
