@@ -62,7 +62,7 @@ class DocumentAdmin(ReadOnlyAdmin):
             except Conflict as error:
                 messages.warning(request, f"{document}: {error.detail}")
             else:
-                tasks.process.delay_on_commit(str(document.pk))
+                tasks.hint(document)
 
     @admin.action(description="Remove the selected documents from the corpus")
     def remove(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:

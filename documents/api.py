@@ -65,7 +65,7 @@ class DocumentsView(TakesIn, ListAPIView[Document]):
         caller = callers.of(request)
         document, queued = _store(caller, body.validated_data)
         if queued:
-            tasks.process.delay_on_commit(str(document.pk))
+            tasks.hint(document)
         return Response(
             DocumentOut(document).data,
             status=202 if queued else 200,
@@ -113,7 +113,7 @@ class ReprocessView(APIView):
         """Process a finished document again. A ready one can be searched as it was meanwhile."""
         document = readable(callers.of(request)).one(pk)
         states.queue_again(document)
-        tasks.process.delay_on_commit(str(document.pk))
+        tasks.hint(document)
         return Response(DocumentOut(document).data, status=202)
 
 

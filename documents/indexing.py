@@ -5,9 +5,10 @@ that counts of terms stay exact whoever else is loading, and raises the corpus v
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from pgvector import HalfVector, SparseVector
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import chunking, copying, files, lexical
+from documents import chunking, copying, files, lexical, states
 from documents.chunking import Piece
 from documents.models import (
     Chunk,
@@ -34,11 +35,6 @@ from documents.models import (
     Term,
 )
 from ragsite.lib.identifiers import uuid7
-
-# Stored weights are made with an average chunk length that may be off by this much before they are made anew.
-# BM25 feels it little: at 10 % a chunk of average length has its weights off by at most 2 %.
-TOLERANCE = 0.1
-_BATCH = 1_000
 
 _CHUNK_COLUMNS = {
     "id": "uuid",
@@ -55,22 +51,23 @@ _CHUNK_COLUMNS = {
     "terms": "int4[]",
     "weights": "sparsevec",
 }
+_TEXT_COLUMNS = {"document_id": "uuid", "tenant_id": "uuid", "text": "text"}
 _VECTOR_COLUMNS = {"chunk_id": "uuid", "space_id": "uuid", "tenant_id": "uuid", "vector": "halfvec"}
 
 _ADD_TERMS = """
 INSERT INTO documents_term (tenant_id, term, chunks)
-SELECT tenant_id, unnest(terms) AS term, count(*) FROM documents_chunk WHERE document_id = %s GROUP BY 1, 2
+SELECT tenant_id, unnest(terms) AS term, count(*) FROM documents_chunk WHERE document_id = ANY(%s) GROUP BY 1, 2
 ON CONFLICT (tenant_id, term) DO UPDATE SET chunks = documents_term.chunks + excluded.chunks
 """
 _SUBTRACT_TERMS = """
 UPDATE documents_term SET chunks = documents_term.chunks - gone.chunks
 FROM (SELECT tenant_id, unnest(terms) AS term, count(*) AS chunks
-      FROM documents_chunk WHERE document_id = %s GROUP BY 1, 2) AS gone
+      FROM documents_chunk WHERE document_id = ANY(%s) GROUP BY 1, 2) AS gone
 WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term
 """
 # By the document's own terms: a scan of all that a large tenant has would cost more than the rest of a removal.
 _DROP_UNUSED_TERMS = """
-DELETE FROM documents_term USING (SELECT DISTINCT tenant_id, unnest(terms) AS term FROM documents_chunk WHERE document_id = %s) AS gone
+DELETE FROM documents_term USING (SELECT DISTINCT tenant_id, unnest(terms) AS term FROM documents_chunk WHERE document_id = ANY(%s)) AS gone
 WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term AND documents_term.chunks = 0
 """
 
@@ -83,6 +80,21 @@ class Passage:
     text: str
     context: str
     terms: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A claimed document and what is to be stored for it.
+
+    `pages` is None where the format has none; `vectors` has, for each live space, (passages, its dimensions).
+    """
+
+    document: Document
+    text: str
+    pages: int | None
+    title: str
+    passages: Sequence[Passage]
+    vectors: Mapping[EmbeddingSpace, NDArray[np.float32]]
 
 
 def analyse(tenant_id: UUID, text: str, pieces: Iterable[Piece], *, title: str) -> list[Passage]:
@@ -103,15 +115,32 @@ def term_ids(tenant_id: UUID, text: str) -> list[int]:
     return [lexical.term_id(tenant_id, term) for term in lexical.terms(text)]
 
 
-def replace(
-    document: Document,
-    *,
-    text: str,
-    passages: Sequence[Passage],
-    vectors: NDArray[np.float32],
-    space: EmbeddingSpace,
-) -> None:
-    """Puts new chunks in the place of a document's old ones; `vectors` is (chunks, dimensions).
+def load(batch: Sequence[Prepared]) -> None:
+    """Stores documents of one tenant, which are claimed, and makes them ready: searches see them from its commit on.
+
+    What was superseded or deleted meanwhile is left out.
+    """
+    began = monotonic()
+    with transaction.atomic():
+        # First, so that the documents' rows are locked, and nothing is stored for an attempt that lost its claim.
+        held = {document.pk for document in states.hold([prepared.document for prepared in batch])}
+        kept = [prepared for prepared in batch if prepared.document.pk in held]
+        if not kept:
+            return
+        replace(kept)
+        for prepared in kept:
+            _describe(prepared, storing=(monotonic() - began) * 1000 / len(kept))
+        states.make_ready([prepared.document for prepared in kept])
+
+
+def _describe(prepared: Prepared, *, storing: float) -> None:
+    document = prepared.document
+    document.title, document.pages, document.chunks = prepared.title, prepared.pages, len(prepared.passages)
+    document.timings["storing"] = round(storing, 1)
+
+
+def replace(batch: Sequence[Prepared]) -> None:
+    """Puts new chunks in the place of the old ones of documents of one tenant.
 
     Must run in the caller's transaction: a search sees the old chunks until its commit, and the new ones after.
     """
@@ -119,32 +148,45 @@ def replace(
         # A document of 20 million characters takes longer than a request may, and so does waiting behind one; the
         # heartbeat and the deadlock detector watch over both.
         cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-    statistics = _locked(document.tenant_id)
-    _take_out(document, statistics)
-    statistics.chunks += len(passages)
-    statistics.length += sum(len(passage.terms) for passage in passages)
+    tenant_id, ids = batch[0].document.tenant_id, [prepared.document.pk for prepared in batch]
+    statistics = locked(tenant_id)
+    _take_out(tenant_id, ids, statistics)
+    statistics.chunks += sum(len(prepared.passages) for prepared in batch)
+    statistics.length += sum(len(passage.terms) for prepared in batch for passage in prepared.passages)
     if not statistics.average_length:
         statistics.average_length = statistics.length / max(1, statistics.chunks)
     statistics.save()
-    DocumentText.objects.for_tenant(document.tenant_id).create(
-        tenant_id=document.tenant_id, document=document, text=text
-    )
-    ids = [uuid7() for _ in passages]
-    copying.copy(
-        "documents_chunk", _CHUNK_COLUMNS, _chunk_rows(document, ids, passages, statistics.average_length)
-    )
-    copying.copy("documents_chunkvector", _VECTOR_COLUMNS, _vector_rows(document, ids, vectors, space))
+    _copy(batch, average=statistics.average_length)
     with connection.cursor() as cursor:
-        cursor.execute(_ADD_TERMS, [document.pk])
-    corpus.changed(document.tenant_id)
+        cursor.execute(_ADD_TERMS, [ids])
+    corpus.changed(tenant_id)
+
+
+def _copy(batch: Sequence[Prepared], *, average: float) -> None:
+    numbered = [(prepared, [uuid7() for _ in prepared.passages]) for prepared in batch]
+    tables = (
+        ("documents_documenttext", _TEXT_COLUMNS, (_text_row(prepared) for prepared in batch)),
+        (
+            "documents_chunk",
+            _CHUNK_COLUMNS,
+            (row for prepared, ids in numbered for row in _chunk_rows(prepared, ids, average)),
+        ),
+        (
+            "documents_chunkvector",
+            _VECTOR_COLUMNS,
+            (row for prepared, ids in numbered for row in _vector_rows(prepared, ids)),
+        ),
+    )
+    for table, columns, rows in tables:
+        copying.copy(table, columns, rows)
 
 
 def clear(document: Document) -> None:
     """Takes a document's chunks out of the corpus; to be called in a transaction."""
     if not Chunk.objects.for_tenant(document.tenant_id).filter(document=document).exists():
         return
-    statistics = _locked(document.tenant_id)
-    _take_out(document, statistics)
+    statistics = locked(document.tenant_id)
+    _take_out(document.tenant_id, [document.pk], statistics)
     statistics.save()
     corpus.changed(document.tenant_id)
 
@@ -161,8 +203,8 @@ def remove(document: Document) -> None:
         .exists()
     ):
         return
-    statistics = _locked(document.tenant_id)
-    _take_out(document, statistics)
+    statistics = locked(document.tenant_id)
+    _take_out(document.tenant_id, [document.pk], statistics)
     statistics.save()
     tenant_id, name = document.tenant_id, document.file.name or ""
     document.delete()
@@ -175,7 +217,7 @@ def erase(tenant: Tenant) -> None:
     """Deletes a tenant's whole corpus at once, files and all."""
     documents = Document.objects.for_tenant(tenant).select_for_update().order_by("pk")
     names = set(documents.values_list("file", flat=True))
-    _locked(tenant.pk)
+    locked(tenant.pk)
     models = (KeyCollection, ChunkVector, Chunk, DocumentText, Document, Collection, Term, CorpusStatistics)
     for model in models:
         rows: Any = model.objects
@@ -185,84 +227,35 @@ def erase(tenant: Tenant) -> None:
         transaction.on_commit(partial(files.discard, tenant.pk, name))
 
 
-def drifted(statistics: CorpusStatistics) -> bool:
-    """Whether the weights were made with an average length that is no longer near the truth."""
-    if not statistics.chunks or not statistics.average_length:
-        return False
-    return abs(statistics.length / statistics.chunks / statistics.average_length - 1) > TOLERANCE
-
-
-def settle(tenant_id: UUID) -> None:
-    """Reweighs a small corpus at once: its first documents are far from its average, and it is the work of a moment."""
-    statistics = CorpusStatistics.objects.for_tenant(tenant_id).first()
-    if statistics is not None and statistics.chunks <= _BATCH and drifted(statistics):
-        reweigh(tenant_id)
-
-
-def reweigh(tenant_id: UUID) -> None:
-    """Makes a tenant's BM25 weights anew with today's average length of a chunk.
-
-    In many short transactions, so that nobody who loads has to wait for more than a batch; the last one takes the
-    chunks that came in meanwhile, whose ids are the greatest. A process that dies in between leaves weights of
-    both averages, and the old one on record: the next run starts again.
-    """
-    statistics = CorpusStatistics.objects.for_tenant(tenant_id).get()
-    average = statistics.length / max(1, statistics.chunks)
-    done = _reweigh_batch(tenant_id, average, after=None)
-    while done is not None:
-        done = _reweigh_batch(tenant_id, average, after=done)
-
-
-@transaction.atomic
-def _reweigh_batch(tenant_id: UUID, average: float, *, after: UUID | None) -> UUID | None:
-    """Weighs the next chunks; returns the last one's id, or None when there are no more and the average is on record."""
-    statistics = _locked(tenant_id)
-    chunks = (
-        Chunk.objects.for_tenant(tenant_id)
-        .select_related("document")
-        .defer("terms", "weights")
-        .order_by("id")
-    )
-    batch = list((chunks if after is None else chunks.filter(pk__gt=after))[:_BATCH])
-    rows = ((chunk.pk, _weights(term_ids(tenant_id, context(chunk)), average)) for chunk in batch)
-    staged = copying.stage("weights", {"id": "uuid", "weights": "sparsevec"}, rows)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE documents_chunk SET weights = made.weights FROM {staged} AS made WHERE documents_chunk.id = made.id"  # noqa: S608  a name from code
-        )
-    if len(batch) == _BATCH:
-        return batch[-1].pk
-    statistics.average_length = average
-    statistics.save()
-    corpus.changed(tenant_id)
-    return None
-
-
-def _locked(tenant_id: UUID) -> CorpusStatistics:
+def locked(tenant_id: UUID) -> CorpusStatistics:
+    """The row whose lock orders the changes of a tenant's corpus; held until the transaction ends."""
     CorpusStatistics.objects.for_tenant(tenant_id).get_or_create(tenant_id=tenant_id)
     return CorpusStatistics.objects.for_tenant(tenant_id).select_for_update().get()
 
 
-def _take_out(document: Document, statistics: CorpusStatistics) -> None:
-    chunks = Chunk.objects.for_tenant(document.tenant_id).filter(document=document)
+def _take_out(tenant_id: UUID, ids: list[UUID], statistics: CorpusStatistics) -> None:
+    chunks = Chunk.objects.for_tenant(tenant_id).filter(document__in=ids)
     gone = chunks.aggregate(chunks=Count("pk"), length=Coalesce(Sum("length"), 0))
     if not gone["chunks"]:
         return
     statistics.chunks -= gone["chunks"]
     statistics.length -= gone["length"]
     with connection.cursor() as cursor:
-        cursor.execute(_SUBTRACT_TERMS, [document.pk])
-        cursor.execute(_DROP_UNUSED_TERMS, [document.pk])
-    vectors = ChunkVector.objects.for_tenant(document.tenant_id).filter(chunk__document=document)
-    for rows in (vectors, chunks):
+        cursor.execute(_SUBTRACT_TERMS, [ids])
+        cursor.execute(_DROP_UNUSED_TERMS, [ids])
+    vectors = ChunkVector.objects.for_tenant(tenant_id).filter(chunk__document__in=ids)
+    texts = DocumentText.objects.for_tenant(tenant_id).filter(document__in=ids)
+    for rows in (vectors, chunks, texts):
         rows._raw_delete(using=connection.alias)  # noqa: SLF001  else Django loads every row for its cascades
-    DocumentText.objects.for_tenant(document.tenant_id).filter(document=document).delete()
 
 
-def _chunk_rows(
-    document: Document, ids: Sequence[UUID], passages: Sequence[Passage], average: float
-) -> Iterator[tuple[Any, ...]]:
-    for pk, passage in zip(ids, passages, strict=True):
+def _text_row(prepared: Prepared) -> tuple[Any, ...]:
+    return prepared.document.pk, prepared.document.tenant_id, prepared.text
+
+
+def _chunk_rows(prepared: Prepared, ids: Sequence[UUID], average: float) -> Iterator[tuple[Any, ...]]:
+    document = prepared.document
+    for pk, passage in zip(ids, prepared.passages, strict=True):
         piece = passage.piece
         yield (
             pk,
@@ -277,18 +270,18 @@ def _chunk_rows(
             piece.end,
             len(passage.terms),
             sorted(set(passage.terms)),
-            _weights(passage.terms, average),
+            weights(passage.terms, average),
         )
 
 
-def _vector_rows(
-    document: Document, ids: Sequence[UUID], vectors: NDArray[np.float32], space: EmbeddingSpace
-) -> Iterator[tuple[Any, ...]]:
-    for pk, vector in zip(ids, vectors, strict=True):
-        yield pk, space.pk, document.tenant_id, HalfVector(vector)
+def _vector_rows(prepared: Prepared, ids: Sequence[UUID]) -> Iterator[tuple[Any, ...]]:
+    for space, vectors in prepared.vectors.items():
+        for pk, vector in zip(ids, vectors, strict=True):
+            yield pk, space.pk, prepared.document.tenant_id, HalfVector(vector)
 
 
-def _weights(terms: Sequence[int], average: float) -> SparseVector:
+def weights(terms: Sequence[int], average: float) -> SparseVector:
+    """A chunk's BM25 weights by term, in a corpus whose chunks have so many terms on average."""
     weights = lexical.document_weights(Counter(terms), length=len(terms), average_length=average)
     # A sparsevec counts its dimensions from 1, pgvector's Python class from 0.
     return SparseVector({term - 1: weight for term, weight in weights.items()}, lexical.MAX_DIMENSIONS)

@@ -1,25 +1,24 @@
-"""From a file to chunks that can be searched. Whoever calls it owns the document by `states.claim`."""
+"""From files to chunks that can be searched. Whoever calls it owns the documents by a claim of `states`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from tempfile import NamedTemporaryFile
 from threading import Event, Thread
+from time import monotonic
+from uuid import UUID
 
 import numpy as np
 import structlog
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
-from documents import chunking, indexing, parsing, spaces, states
-from documents.indexing import Passage
+from documents import indexing, parsing, reading, reweighing, spaces, states
+from documents.indexing import Passage, Prepared
 from documents.models import Document, EmbeddingSpace
-from documents.structure import Limits, ParsedDocument
+from documents.reading import Draft, FileLost
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.errors import AppError
+from ragsite.lib.errors import AppError, ModelFailed
 
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.
@@ -29,121 +28,140 @@ _HEARTBEATS_A_LEASE = 4
 logger = structlog.get_logger(__name__)
 
 Stage = Document.Stage
+Vectors = NDArray[np.float32]
 
 
-class FileLost(Exception):
-    """The storage has no such file: somebody removed it there, or a backup came back without it."""
+def process(batch: Sequence[Document]) -> None:
+    """Documents of one tenant: each ends ready or failed, or is given back when a model could not be had.
 
-
-def process(document: Document) -> None:
-    """Ends in ready or failed, or gives the document back when a model could not be reached.
-
-    Raises `states.Superseded` when the document was deleted or claimed by another attempt meanwhile: nothing was
-    written then.
+    They are read one by one, embedded together, and stored in one transaction. What was deleted or claimed by another
+    attempt meanwhile is dropped, and nothing is written for it.
     """
-    try:
-        with _heartbeat(document):
-            parsed = _parse(document)
-            passages, vectors, space = _prepare(document, parsed)
-            _store(document, parsed=parsed, passages=passages, vectors=vectors, space=space)
-    except parsing.ParseFailed as failure:
-        _fail(document, code=failure.code, detail=failure.text)
-    except FileLost:
-        _fail(document, code="file_lost", detail="The stored file is gone. Upload it again.")
-    except AppError as error:  # an embedding model that failed, timed out or is not there
-        logger.warning("ingestion gave a document back", document=str(document.pk), code=error.error_code)
-        states.release(document, code=error.error_code, detail=error.detail)
+    with _heartbeat(batch):
+        drafts = [draft for document in batch if (draft := _draft(document))]
+        prepared = _embedded(drafts)
+        if prepared and states.advance([ready.document for ready in prepared], Stage.STORING):
+            indexing.load(prepared)
+            reweighing.settle(prepared[0].document.tenant_id)
+
+
+def process_now(document_id: UUID) -> None:
+    """Processes one document here, unless it is unknown, finished, or in work."""
+    with row_security.across():
+        document = states.claim(document_id)
+    if document is not None:
+        with row_security.within(document.tenant_id):
+            process([document])
 
 
 @transaction.atomic
-def _fail(document: Document, *, code: str, detail: str) -> None:
-    states.fail(document, code=code, detail=detail)
-    indexing.clear(document)  # an earlier version of us may have read it
+def fail(document: Document, *, code: str, detail: str) -> None:
+    """Fails a document that the caller has claimed."""
+    if states.fail(document, code=code, detail=detail):
+        indexing.clear(document)  # an earlier version of us may have read it
 
 
-def limits() -> Limits:
-    return Limits(
-        seconds=settings.PARSE_SECONDS,
-        memory_bytes=settings.PARSE_MEMORY_BYTES,
-        pages=settings.PARSE_MAX_PAGES,
-        characters=settings.PARSE_MAX_CHARACTERS,
-    )
+@transaction.atomic
+def give_up(document: Document) -> None:
+    """Fails a document whose attempts are spent (`states.spent`)."""
+    if states.give_up(document):
+        indexing.clear(document)
 
 
-def _parse(document: Document) -> ParsedDocument:
-    with _local_copy(document) as path:
-        return parsing.parse(path, document.media_type, limits=limits())
-
-
-@contextmanager
-def _local_copy(document: Document) -> Iterator[Path]:
-    """A path to the file: its own where the storage is a folder, a temporary copy where it is not."""
-    name = document.file.name or ""
-    if not default_storage.exists(name):
-        raise FileLost
+def _draft(document: Document) -> Draft | None:
+    """The document read and cut; None when that failed, which then stands on its row, or it is no longer ours."""
     try:
-        yield Path(default_storage.path(name))
-    except NotImplementedError:
-        with NamedTemporaryFile() as copy, default_storage.open(name) as stored:
-            for piece in stored.chunks():
-                copy.write(piece)
-            copy.flush()
-            yield Path(copy.name)
+        return reading.draft(document)
+    except parsing.ParseFailed as failure:
+        fail(document, code=failure.code, detail=failure.text)
+    except FileLost:
+        fail(document, code="file_lost", detail="The stored file is gone. Upload it again.")
+    return None
 
 
-def _prepare(
-    document: Document, parsed: ParsedDocument
-) -> tuple[list[Passage], NDArray[np.float32], EmbeddingSpace]:
-    states.advance(document, Stage.CHUNKING)
-    passages = indexing.analyse(
-        document.tenant_id, parsed.text, chunking.chunk(parsed), title=_title(document, parsed)
-    )
-    space = spaces.active()
-    vectors = _embed(document, passages, space)
-    return passages, vectors, space
+# Embedding ---------------------------------------------------------------------------------------------------
 
 
-def _embed(document: Document, passages: list[Passage], space: EmbeddingSpace) -> NDArray[np.float32]:
-    model = spaces.model(space)
-    made = [np.empty((0, space.dimensions), dtype=np.float32)]
-    for start in range(0, len(passages), BATCH):
-        states.advance(document, Stage.EMBEDDING, done=start, total=len(passages))
-        texts = [passage.context for passage in passages[start : start + BATCH]]
-        made.append(embed_cached(model, texts, space=space.pk))
-    return np.concatenate(made)
+def _embedded(drafts: Sequence[Draft]) -> list[Prepared]:
+    """The drafts with their vectors, without those that are no longer ours or had to be given back."""
+    try:
+        return _prepared(drafts)
+    except ModelFailed as error:
+        if len(drafts) > 1:  # one of them may hold what the endpoint refuses
+            return [prepared for draft in drafts for prepared in _embedded([draft])]
+        _give_back(drafts, error)
+    except AppError as error:  # a model that cannot be had, for none of them
+        _give_back(drafts, error)
+    return []
 
 
-def _store(
-    document: Document,
-    *,
-    parsed: ParsedDocument,
-    passages: list[Passage],
-    vectors: NDArray[np.float32],
-    space: EmbeddingSpace,
-) -> None:
-    states.advance(document, Stage.STORING, done=len(passages), total=len(passages))
-    with transaction.atomic():
-        # First, so that the document's row is locked, and nothing is stored for an attempt that lost its claim.
-        states.make_ready(
-            document,
-            pages=len(parsed.page_starts) or None,
-            chunks=len(passages),
-            title=_title(document, parsed),
+def _give_back(drafts: Sequence[Draft], error: AppError) -> None:
+    reason = {"code": error.error_code, "detail": error.detail}
+    logger.warning("documents were given back", documents=len(drafts), code=error.error_code)
+    for draft in drafts:
+        if not states.give_back(draft.document, **reason):
+            fail(draft.document, **reason)
+
+
+def _prepared(drafts: Sequence[Draft]) -> list[Prepared]:
+    """Raises AppError when a model could not be had."""
+    began = monotonic()
+    made = {space: _vectors(drafts, space) for space in spaces.live()} if drafts else {}
+    whole = [draft for draft in drafts if all(draft.document.pk in vectors for vectors in made.values())]
+    chunks = sum(len(draft.passages) for draft in whole)
+    for draft in whole:  # its part of the time that they took together
+        share = len(draft.passages) / max(1, chunks)
+        draft.document.timings["embedding"] = round((monotonic() - began) * 1000 * share, 1)
+    return [
+        Prepared(
+            document=draft.document,
+            text=draft.parsed.text,
+            pages=len(draft.parsed.page_starts) or None,
+            title=draft.title,
+            passages=draft.passages,
+            vectors={space: vectors[draft.document.pk] for space, vectors in made.items()},
         )
-        indexing.replace(document, text=parsed.text, passages=passages, vectors=vectors, space=space)
-    indexing.settle(document.tenant_id)
+        for draft in whole
+    ]
 
 
-def _title(document: Document, parsed: ParsedDocument) -> str:
-    """What the document calls itself, or else its file's name."""
-    return parsed.title[:300].strip() or PurePosixPath(document.filename).stem[:300]
+def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vectors]:
+    """The vectors of each document's passages, by its id; of those that are still ours."""
+    model = spaces.model(space)
+    rows: dict[UUID, list[Vectors]] = {draft.document.pk: [] for draft in drafts}
+    for draft in drafts:
+        draft.document.progress_done = 0
+    for piece in _pieces(drafts):
+        mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}
+        kept = [(document, passage) for document, passage in piece if document.pk in mine]
+        texts = [passage.context for _, passage in kept]
+        for (document, _), vector in zip(kept, embed_cached(model, texts, space=space.pk), strict=True):
+            rows[document.pk].append(vector)
+            document.progress_done += 1
+    whole = [draft for draft in drafts if len(rows[draft.document.pk]) == len(draft.passages)]
+    empty = np.empty((0, space.dimensions), dtype=np.float32)
+    return {draft.document.pk: np.vstack([empty, *rows[draft.document.pk]]) for draft in whole}
+
+
+def _pieces(drafts: Sequence[Draft]) -> Iterator[list[tuple[Document, Passage]]]:
+    """All their passages in turn, `BATCH` at a time."""
+    passages = [(draft.document, passage) for draft in drafts for passage in draft.passages]
+    for start in range(0, len(passages), BATCH):
+        yield passages[start : start + BATCH]
+
+
+def _documents(piece: Sequence[tuple[Document, Passage]]) -> list[Document]:
+    return list({document.pk: document for document, _ in piece}.values())
+
+
+# The lease ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _heartbeat(document: Document) -> Iterator[None]:
-    """Extends the lease from a thread of its own while the work goes on."""
+def _heartbeat(batch: Sequence[Document]) -> Iterator[None]:
+    """Extends the leases from a thread of its own while the work goes on."""
     over = Event()
-    thread = Thread(target=_beat, args=(document, over), daemon=True)
+    thread = Thread(target=_beat, args=(batch, over), daemon=True)
     thread.start()
     try:
         yield
@@ -152,14 +170,12 @@ def _heartbeat(document: Document) -> Iterator[None]:
         thread.join()
 
 
-def _beat(document: Document, over: Event) -> None:
+def _beat(batch: Sequence[Document], over: Event) -> None:
     while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
         try:
-            with row_security.within(document.tenant_id):  # a thread begins with nobody's rows
-                states.extend_lease(document)
-        except states.Superseded:
-            return  # the work's own next write meets the same, and stops
+            with row_security.within(batch[0].tenant_id):  # a thread begins with nobody's rows
+                states.extend_leases(batch)
         except DatabaseError as error:  # a blip; the lease outlives a few lost beats
-            logger.warning("a heartbeat was lost", document=str(document.pk), error=str(error))
+            logger.warning("a heartbeat was lost", documents=len(batch), error=str(error))
         finally:
             connection.close()  # else it would keep one of the pool's for the whole ingestion

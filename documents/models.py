@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 from pgvector.django import HalfVectorField, SparseVectorField
 
@@ -34,7 +34,10 @@ class Collection(TenantOwned):
 
 
 class Document(TenantOwned):
-    """An uploaded file and where its processing stands. The row is the truth; the broker only hints at it."""
+    """An uploaded file and where its processing stands. The row is the truth; the broker only hints at it.
+
+    `timings` are milliseconds by stage, and of `waiting`, the time until its last attempt began.
+    """
 
     class Status(models.TextChoices):
         QUEUED = "queued"
@@ -47,6 +50,12 @@ class Document(TenantOwned):
         CHUNKING = "chunking"
         EMBEDDING = "embedding"
         STORING = "storing"
+
+    class Queue(models.TextChoices):
+        """Who works on it: `low` has workers of its own for what takes long, so that nobody waits behind it."""
+
+        DEFAULT = "default"
+        LOW = "low"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     collection = models.ForeignKey(
@@ -73,10 +82,14 @@ class Document(TenantOwned):
     chunks = models.PositiveIntegerField(default=0)
 
     # Who works on it now: `claim` names one attempt, and fences off every later write of an older one.
+    queue = models.CharField(max_length=10, choices=Queue, default=Queue.DEFAULT, db_default=Queue.DEFAULT)
     claim = models.UUIDField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0)
     leased_until = models.DateTimeField(null=True, editable=False)
-    hinted_at = models.DateTimeField(db_default=Now(), editable=False)  # when the broker was last told of it
+    # Queued, it is free from then on: at once when it is uploaded, later when it was given back.
+    not_before = models.DateTimeField(db_column="hinted_at", db_default=Now(), editable=False)
+    refused_since = models.DateTimeField(null=True, editable=False)  # by a model that could not be had
+    timings = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ready_at = models.DateTimeField(null=True, editable=False)
 
@@ -99,9 +112,9 @@ class Document(TenantOwned):
             ),
         ]
         indexes = [
-            models.Index(  # the sweeper
-                name="document_unfinished",
-                fields=["hinted_at"],
+            models.Index(  # what workers claim, tenant by tenant
+                name="document_claimable",
+                fields=["queue", "tenant", "id"],
                 condition=Q(status__in=["queued", "processing"]),
             ),
         ]

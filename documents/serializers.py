@@ -35,12 +35,18 @@ class ProgressOut(serializers.Serializer[Any]):
 class DocumentOut(serializers.ModelSerializer[Document]):
     collection = serializers.CharField(source="collection.name")
     progress = serializers.SerializerMethodField()
+    timings_ms = serializers.DictField(
+        source="timings",
+        child=serializers.FloatField(),
+        read_only=True,
+        help_text="Milliseconds by stage, and until the last attempt began (`waiting`).",
+    )
 
     class Meta:
         model = Document
         fields = ["id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status",
-                  "stage", "progress", "pages", "chunks", "error_code", "error_detail", "created_at",
-                  "ready_at"]  # fmt: skip
+                  "stage", "progress", "queue", "attempts", "timings_ms", "pages", "chunks", "error_code",
+                  "error_detail", "created_at", "ready_at"]  # fmt: skip
 
     def get_progress(self, document: Document) -> dict[str, int]:
         return {"done": document.progress_done, "total": document.progress_total}

@@ -16,6 +16,12 @@ def active() -> EmbeddingSpace:
     return space or _first()
 
 
+def live() -> list[EmbeddingSpace]:
+    """The spaces that every chunk has to have a vector in: the one that serves, and those that are being built."""
+    building = EmbeddingSpace.objects.filter(state=EmbeddingSpace.State.BUILDING)
+    return [active(), *building.order_by("pk")]
+
+
 def _first() -> EmbeddingSpace:
     try:
         with transaction.atomic():

@@ -16,7 +16,7 @@ from Stemmer import Stemmer
 
 from accounts.models import Tenant
 from apikeys.purses import Purse
-from documents import indexing, intake, lexical, search, tasks
+from documents import indexing, ingest, intake, lexical, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
 from queries import generation, metrics
@@ -58,7 +58,7 @@ def throwaway_tenant() -> Iterator[Tenant]:
 def load(tenant: Tenant, corpus: Corpus, *, progress: Callable[[], None]) -> None:
     """Takes each document in and processes it as a worker would, `WORKERS` at a time."""
 
-    def ingest(entry: tuple[str, str]) -> None:
+    def load_one(entry: tuple[str, str]) -> None:
         name, text = entry
         try:
             with row_security.within(tenant.pk):  # a thread of its own
@@ -68,10 +68,10 @@ def load(tenant: Tenant, corpus: Corpus, *, progress: Callable[[], None]) -> Non
             progress()
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in pool.map(ingest, corpus.documents.items()):
+        for _ in pool.map(load_one, corpus.documents.items()):
             pass
-    if indexing.drifted(CorpusStatistics.objects.for_tenant(tenant).get()):
-        indexing.reweigh(tenant.pk)
+    if reweighing.drifted(CorpusStatistics.objects.for_tenant(tenant).get()):
+        reweighing.reweigh(tenant.pk)
 
 
 def _ingest(tenant: Tenant, name: str, text: str) -> None:
@@ -82,7 +82,7 @@ def _ingest(tenant: Tenant, name: str, text: str) -> None:
         )
     except Invalid:  # two of Cranfield's abstracts are empty
         return
-    tasks.process(str(document.pk))
+    ingest.process_now(document.pk)
 
 
 def run(

@@ -1,19 +1,21 @@
 """What the workers do for records and history."""
 
 from celery import shared_task
+from celery.contrib.django.task import DjangoTask
 
 from queries import retention
 from ragsite.lib import partitions
 
 
-@shared_task
+# Chores come again by themselves: one that ends its worker must not be the next one's first.
+@shared_task(base=DjangoTask, lane="low", acks_late=True, reject_on_worker_lost=False)
 def make_partitions() -> None:
     """Keeps the months to come ready, so that no row has to go into the default partition."""
     for table in retention.PARTITIONED:
         partitions.make_ahead(table)
 
 
-@shared_task
+@shared_task(base=DjangoTask, lane="low", acks_late=True, reject_on_worker_lost=False)
 def prune() -> None:
     """Deletes what is older than it is to be kept."""
     retention.prune()

@@ -1,4 +1,4 @@
-"""The Celery application. Tasks live in each app's `tasks.py`; beat's schedule stands in the settings."""
+"""The Celery application. Tasks live in each app's `tasks.py`, where each says its queue and limits."""
 
 import os
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.signals import setup_logging, worker_process_init
+from django.conf import settings
 from django.db import connections
 from kombu import Connection
 
@@ -27,6 +28,26 @@ class _Messages(AMQP):
 app = Celery("ragsite", amqp=_Messages)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+def _queue(name: str, *_: Any, **__: Any) -> dict[str, str]:
+    """Each task's decorator names its `lane`. (Celery's own word for it, `queue`, is to go with its next version.)"""
+    return {"queue": app.tasks[name].lane}
+
+
+app.conf.task_routes = (_queue,)
+app.conf.beat_schedule = {
+    "sweep": {
+        "task": "documents.tasks.sweep",
+        "schedule": float(settings.SWEEP_SECONDS),
+        "options": {"expires": settings.SWEEP_SECONDS},
+    },
+    "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
+    "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
+    "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
+    # Often, since beat counts from its own start: once a day would be never where it is restarted every night.
+    "prune": {"task": "queries.tasks.prune", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
+}
 
 
 @setup_logging.connect

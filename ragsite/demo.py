@@ -61,7 +61,7 @@ def queue_corpus(tenant: Tenant) -> None:
                     filename=path.name,
                     collection=collection,
                 )
-            tasks.process.delay_on_commit(str(document.pk))
+            tasks.hint(document)
 
 
 def corpus_progress(tenant: Tenant) -> tuple[int, int]:

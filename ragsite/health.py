@@ -56,7 +56,7 @@ class StatusView(APIView):
 
 def _unfinished() -> int:
     with row_security.across():
-        return Document.objects.across_tenants().exclude(status__in=["ready", "failed"]).count()
+        return Document.objects.across_tenants().filter(status__in=["queued", "processing"]).count()
 
 
 def _workers() -> list[str]:

@@ -275,32 +275,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = False  # it has no counter: a poison file would loop for ever
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # what waits at a busy worker waits for it alone
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TASK_ROUTES = {
-    "documents.tasks.process": {"queue": "default"},
-    "documents.tasks.sweep": {"queue": "critical"},
-    "documents.tasks.tend_corpora": {"queue": "low"},
-    "apikeys.tasks.fold_tally": {"queue": "low"},
-    "queries.tasks.make_partitions": {"queue": "low"},
-    "queries.tasks.prune": {"queue": "low"},
-}
-CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "documents.tasks.sweep",
-        "schedule": float(SWEEP_SECONDS),
-        "options": {"expires": SWEEP_SECONDS},
-    },
-    "tend-corpora": {"task": "documents.tasks.tend_corpora", "schedule": 60.0, "options": {"expires": 60}},
-    "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
-    "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
-    # Often, since beat counts from its own start: once a day would be never where it is restarted every night.
-    "prune": {"task": "queries.tasks.prune", "schedule": 6 * 3600.0, "options": {"expires": 3600}},
-}
 
 # Models ------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from rest_framework.test import APIClient
 from accounts.models import Tenant, User
 from apikeys import keys
 from apikeys.models import APIKey
-from documents import intake, tasks
+from documents import ingest as ingesting
+from documents import intake
 from documents.models import Document
 
 PASSWORD = "correct horse battery staple"
@@ -93,6 +94,6 @@ def make_document(
 def ingest(tenant: Tenant, text: str | bytes, **fields: Any) -> Document:
     """A document that the worker's own code has processed, in this process."""
     document = make_document(tenant, text, **fields)
-    tasks.process(str(document.pk))
+    ingesting.process_now(document.pk)
     document.refresh_from_db()
     return document

@@ -158,17 +158,17 @@ def test_what_follows_a_commit_is_its_blocks_and_no_more(
 def test_a_task_that_fails_leaves_its_worker_nobodys_rows(
     ours: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = make_document(ours.tenant, "Read me.")
+    make_document(ours.tenant, "Read me.")
     held: list[bool] = []
 
-    def fails(_: Document) -> None:
+    def fails(_: list[Document]) -> None:
         held.append(row_security.is_set())
         raise RuntimeError
 
     monkeypatch.setattr(ingesting, "process", fails)
     with row_security.nobody():
         with pytest.raises(RuntimeError):
-            tasks.process(str(document.pk))
+            tasks.process()
         assert (held, row_security.is_set()) == ([True], False)
 
 

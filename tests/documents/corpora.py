@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from accounts.models import Tenant
 from documents import indexing, lexical, spaces
 from documents.chunking import Piece
+from documents.indexing import Prepared
 from documents.models import Chunk, CorpusStatistics, Document, Term
 from tests.makers import make_document
 
@@ -31,7 +32,18 @@ def load(document: Document, texts: Sequence[str], vectors: NDArray[np.float32])
     with transaction.atomic():
         if not Document.objects.filter(pk=document.pk).update(status="ready", chunks=len(texts)):
             raise Document.DoesNotExist
-        indexing.replace(document, text=whole, passages=passages, vectors=vectors, space=spaces.active())
+        indexing.replace(
+            [
+                Prepared(
+                    document=document,
+                    text=whole,
+                    pages=None,
+                    title=document.title,
+                    passages=passages,
+                    vectors={spaces.active(): vectors},
+                )
+            ]
+        )
 
 
 def make_loaded(

@@ -55,12 +55,12 @@ def test_a_row_shows_no_vector_and_no_path_and_is_escaped(
 def test_the_actions_process_again_and_remove(
     tenant: Tenant, operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(tasks.process, "delay_on_commit", told.append)
+    told: list[Document] = []
+    monkeypatch.setattr(tasks, "hint", told.append)
     ready, queued = ingest(tenant, "ready"), make_document(tenant, "queued")
     both = [str(ready.pk), str(queued.pk)]
     operator.post(page(Document), {"action": "reprocess", "_selected_action": both})
-    assert told == [str(ready.pk)]
+    assert told == [ready]
     operator.post(page(Document), {"action": "remove", "_selected_action": both})
     assert not Document.objects.exists()
     assert CorpusStatistics.objects.get(tenant=tenant).chunks == 0

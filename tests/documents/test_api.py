@@ -13,7 +13,7 @@ from documents.models import Chunk, Document
 from tests.makers import Party, ingest, make_document, make_key, with_key
 
 FIELDS = {"id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status", "stage", "progress",
-          "pages", "chunks", "error_code", "error_detail", "created_at", "ready_at"}  # fmt: skip
+          "queue", "attempts", "timings_ms", "pages", "chunks", "error_code", "error_detail", "created_at", "ready_at"}  # fmt: skip
 URL = "/api/documents"
 
 
@@ -26,7 +26,7 @@ def media(settings: Settings, tmp_path: Path) -> None:
 def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids that the broker was told of."""
     told: list[str] = []
-    monkeypatch.setattr(tasks.process, "delay_on_commit", told.append)
+    monkeypatch.setattr(tasks, "hint", lambda document: told.append(str(document.pk)))
     return told
 
 

@@ -8,7 +8,7 @@ from django.db import connection
 from pgvector import HalfVector
 
 from accounts.models import Tenant
-from documents import indexing, search, spaces
+from documents import indexing, reweighing, search, spaces
 from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, Term
 from documents.search import Scope
 from ragsite.lib import row_security
@@ -122,7 +122,7 @@ def test_scores_by_sql_are_bm25(tenant: Tenant, theirs: object) -> None:
     for number in range(12):
         texts = [f"{text} only{number}" for text in some_texts(chance)]
         make_loaded(tenant, texts, vectors[: len(texts)])
-    indexing.reweigh(tenant.pk)
+    reweighing.reweigh(tenant.pk)
     question = "kettle warranty seven only3 unheard"
     expected = bm25(tenant, question)
     terms = search._terms(tenant.pk, question)
@@ -137,17 +137,17 @@ def test_scores_by_sql_are_bm25(tenant: Tenant, theirs: object) -> None:
 def test_reweighing_gives_the_weights_of_a_fresh_load(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr(indexing, "_BATCH", batch)
+    monkeypatch.setattr(reweighing, "_BATCH", batch)
     vectors = unit_vectors(np.random.default_rng(3), 6)
     document = make_loaded(tenant, ["tea"], vectors[:1])
     texts = ["tea kettle warranty " * 10, "fox river", "server index " * 3, "seven"]
     load(document, texts, vectors[: len(texts)])
     statistics = CorpusStatistics.objects.get(tenant=tenant)
-    assert indexing.drifted(statistics)
+    assert reweighing.drifted(statistics)
     before = version(tenant)
-    indexing.reweigh(tenant.pk)
+    reweighing.reweigh(tenant.pk)
     assert version(tenant) == before + 1
-    assert not indexing.drifted(CorpusStatistics.objects.get(tenant=tenant))
+    assert not reweighing.drifted(CorpusStatistics.objects.get(tenant=tenant))
     reweighed = list(Chunk.objects.for_tenant(tenant).order_by("ordinal").values_list("weights", flat=True))
     load(document, texts, vectors[: len(texts)])
     loaded = list(Chunk.objects.for_tenant(tenant).order_by("ordinal").values_list("weights", flat=True))

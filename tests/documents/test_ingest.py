@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, states, tasks
+from documents import indexing, ingest, parsing, reweighing, states
 from documents.models import (
     Chunk,
     ChunkVector,
@@ -43,7 +44,7 @@ def fresh(document: Document) -> Document:
 def process_in_thread(document: Document) -> threading.Thread:
     def run() -> None:
         try:
-            tasks.process(str(document.pk))
+            ingest.process_now(document.pk)
         finally:
             connection.close()
 
@@ -105,7 +106,7 @@ def test_progress_is_seen_while_it_goes_on(
     monkeypatch.setattr(ingest, "BATCH", 4)
     document, seen = make_document(tenant, LONG[:10_000]), []
     between(lambda: seen.append(fresh(document)))
-    tasks.process(str(document.pk))
+    ingest.process_now(document.pk)
     assert (seen[0].status, seen[0].stage) == ("processing", "embedding")
     assert seen[0].progress_total == fresh(document).chunks > 4
 
@@ -113,7 +114,7 @@ def test_progress_is_seen_while_it_goes_on(
 def test_deleting_during_ingestion_leaves_nothing(tenant: Tenant, between: Any) -> None:
     document = make_document(tenant, LONG[:5_000])
     between(lambda: indexing.remove(fresh(document)))
-    tasks.process(str(document.pk))
+    ingest.process_now(document.pk)
     for model in (Document, DocumentText, Chunk, ChunkVector, Term):
         assert not model.objects.filter(tenant=tenant).exists(), model
     assert CorpusStatistics.objects.get(tenant=tenant).chunks == 0
@@ -125,10 +126,12 @@ def test_an_attempt_that_was_overtaken_writes_nothing(tenant: Tenant, between: A
 
     def overtake() -> None:
         Document.objects.filter(pk=document.pk).update(leased_until="2000-01-01T00:00Z")
-        assert states.claim(document.pk) is not None
+        newer = states.claim(document.pk)
+        assert newer is not None
+        assert states.begin(newer)
 
     between(overtake)
-    tasks.process(str(document.pk))
+    ingest.process_now(document.pk)
     assert (fresh(document).status, fresh(document).attempts) == ("processing", 2)
     assert not Chunk.objects.for_tenant(tenant).exists()
 
@@ -145,7 +148,7 @@ def test_the_heartbeat_keeps_a_slow_ingestion_from_being_taken_over(
             claims.append(states.claim(document.pk))
 
     between(wait)
-    tasks.process(str(document.pk))
+    ingest.process_now(document.pk)
     assert claims == [None] * 6
     assert (fresh(document).status, fresh(document).attempts) == ("ready", 1)
 
@@ -160,7 +163,7 @@ def test_a_failed_reprocessing_takes_the_old_chunks_out(
 
     states.queue_again(document)
     monkeypatch.setattr(parsing, "parse", refuse)
-    tasks.process(str(document.pk))
+    ingest.process_now(document.pk)
     assert (fresh(document).status, fresh(document).chunks) == ("failed", 0)
     assert not Chunk.objects.for_tenant(tenant).exists()
     assert_counts_are_exact(tenant)
@@ -179,11 +182,13 @@ def test_a_failing_embedding_endpoint_gives_the_document_back_with_the_reason(
             provider="openai", model="m", precision="", dimensions=384, state="active"
         )
         document = processed(tenant, "The kettle is blue.")
-        assert (document.status, document.error_code, document.attempts) == ("queued", code, 1)
+        assert (document.status, document.error_code, document.attempts) == ("queued", code, 0)
         assert document.error_detail
         assert "secret-key" not in document.error_detail
+        assert states.claim(document.pk) is None  # not yet: it is given a rest
+        Document.objects.update(not_before=Now())
         server.reset()
-        tasks.process(str(document.pk))
+        ingest.process_now(document.pk)
     assert fresh(document).status == "ready", fresh(document).error_detail
     assert fresh(document).error_code == ""
 
@@ -207,4 +212,4 @@ def test_a_small_corpus_is_weighed_by_its_average_at_once(tenant: Tenant) -> Non
         tenant, "A much longer text about barley, frost, rain, harvests, fields and their farmers. " * 8
     )
     statistics = CorpusStatistics.objects.for_tenant(tenant).get()
-    assert not indexing.drifted(statistics)
+    assert not reweighing.drifted(statistics)

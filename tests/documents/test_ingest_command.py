@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import tasks
+from documents import ingest, tasks
 from documents.models import Document
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,14 +34,14 @@ def run(*paths: Path, **options: Any) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
-def work_at_once(document_id: str) -> None:
-    tasks.process(document_id)
+def work_at_once(document: Document) -> None:
+    ingest.process_now(document.pk)
 
 
 def test_a_folder_is_stored_and_waited_for_and_what_is_not_taken_is_told(
     tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.process, "delay_on_commit", work_at_once)
+    monkeypatch.setattr(tasks, "hint", work_at_once)
     out, err = run(folder)
     assert "2 of 2 documents are ready." in out
     assert "empty.txt: The file is empty." in err
@@ -58,7 +58,7 @@ def test_a_folder_is_stored_and_waited_for_and_what_is_not_taken_is_told(
 
 def test_a_file_that_fails_is_told(tenant: Tenant, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "a.txt").write_text(" \n \n")
-    monkeypatch.setattr(tasks.process, "delay_on_commit", work_at_once)
+    monkeypatch.setattr(tasks, "hint", work_at_once)
     out, err = run(folder / "a.txt")
     assert "0 of 1 documents are ready." in out
     assert "The file holds no text. (no_text)" in err

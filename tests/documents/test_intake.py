@@ -11,7 +11,8 @@ from django.db import connection
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import files, indexing, intake, tasks
+from documents import files, indexing, intake
+from documents import ingest as ingesting
 from documents.models import Document
 from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid, TooLarge, Unavailable, UnsupportedType
@@ -211,7 +212,7 @@ def test_a_document_whose_file_is_gone_fails_and_an_upload_of_its_bytes_mends_it
     assert document.status == "ready"
     stored(media)[0].unlink()
     Document.objects.for_tenant(tenant).update(status="queued", attempts=0)
-    tasks.process(str(document.pk))
+    ingesting.process_now(document.pk)
     document.refresh_from_db()
     assert (document.status, document.error_code, document.chunks) == ("failed", "file_lost", 0)
     assert ingest(tenant, "Tea is served at four.").status == "ready"

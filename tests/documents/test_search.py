@@ -9,6 +9,7 @@ from pgvector import HalfVector
 from pytest_django import Settings
 
 from accounts.models import Tenant
+from documents import ingest as ingesting
 from documents import search, spaces, tasks, vector_index
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
 from documents.search import Scope
@@ -275,7 +276,7 @@ def test_reprocessed_documents_stay_searchable_until_they_are_replaced(tenant: T
     document = ingest(tenant, "The kettle is blue.")
     states.queue_again(document)
     assert found(Scope(tenant.pk)) == ["The kettle is blue."]
-    tasks.process(str(document.pk))
+    ingesting.process_now(document.pk)
     assert found(Scope(tenant.pk)) == ["The kettle is blue."]
     assert Chunk.objects.for_tenant(tenant).count() == 1
     assert CorpusStatistics.objects.get(tenant=tenant).chunks == 1

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 from auditlog.models import LogEntry
-from django.conf import settings as configured
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
@@ -18,6 +17,7 @@ from apikeys import usage
 from apikeys.models import Usage
 from queries import retention, tasks
 from queries.models import Feedback, Query
+from ragsite.celery import app
 from ragsite.lib import batches, partitions
 from ragsite.lib.identifiers import floor, made_at, uuid7
 from tests.makers import Party, make_party
@@ -190,9 +190,9 @@ def test_no_tenant_at_all(db: None) -> None:
 
 
 def test_beat_asks_for_it(ours: Party, theirs: Party) -> None:
-    entry = configured.CELERY_BEAT_SCHEDULE["prune"]
+    entry = app.conf.beat_schedule["prune"]
     assert entry["task"] == tasks.prune.name
-    assert configured.CELERY_TASK_ROUTES[tasks.prune.name] == {"queue": "low"}
+    assert app.amqp.router.route({}, tasks.prune.name)["queue"].name == "low"
     keep(ours, 1)
     ask(ours, PAST[3])
     tasks.prune()

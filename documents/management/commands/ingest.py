@@ -59,7 +59,7 @@ class Command(BaseCommand):
             self.stderr.write(f"{path}: {error}")
             return None
         if queued:
-            tasks.process.delay_on_commit(str(document.pk))
+            tasks.hint(document)
         return document.pk
 
     def _report(self, tenant: Tenant, ids: list[UUID]) -> None:

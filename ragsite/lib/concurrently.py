@@ -1,0 +1,31 @@
+"""Migrations that make and drop indexes beside people who are at work; for a migration with `atomic = False`."""
+
+from typing import Any
+
+from django.contrib.postgres import operations
+
+from ragsite.lib import row_security
+
+
+class AddIndex(operations.AddIndexConcurrently):
+    """Sent with nobody's scope, and so without the statement that would tell Postgres of one: it has to be alone."""
+
+    def database_forwards(self, *args: Any, **kwargs: Any) -> None:
+        with row_security.nobody():
+            super().database_forwards(*args, **kwargs)
+
+    def database_backwards(self, *args: Any, **kwargs: Any) -> None:
+        with row_security.nobody():
+            super().database_backwards(*args, **kwargs)
+
+
+class RemoveIndex(operations.RemoveIndexConcurrently):
+    """As `AddIndex`."""
+
+    def database_forwards(self, *args: Any, **kwargs: Any) -> None:
+        with row_security.nobody():
+            super().database_forwards(*args, **kwargs)
+
+    def database_backwards(self, *args: Any, **kwargs: Any) -> None:
+        with row_security.nobody():
+            super().database_backwards(*args, **kwargs)
