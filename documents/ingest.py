@@ -18,11 +18,12 @@ from documents.models import Document, EmbeddingSpace
 from documents.reading import Draft, FileLost
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.errors import AppError, ModelFailed
+from ragsite.lib.errors import AppError, ModelRefused
 
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.
 BATCH = 256
+ENDPOINT_BATCH = 2_048  # an endpoint's time goes to requests, and one holds so many at the most
 _HEARTBEATS_A_LEASE = 4
 
 logger = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ def _embedded(drafts: Sequence[Draft]) -> list[Prepared]:
     """The drafts with their vectors, without those that are no longer ours or had to be given back."""
     try:
         return _prepared(drafts)
-    except ModelFailed as error:
+    except ModelRefused as error:
         if len(drafts) > 1:  # one of them may hold what the endpoint refuses
             return [prepared for draft in drafts for prepared in _embedded([draft])]
         _give_back(drafts, error)
@@ -131,11 +132,13 @@ def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vecto
     rows: dict[UUID, list[Vectors]] = {draft.document.pk: [] for draft in drafts}
     for draft in drafts:
         draft.document.progress_done = 0
-    for piece in _pieces(drafts):
+    for piece in _pieces(drafts, BATCH if model.provider == "local" else ENDPOINT_BATCH):
         mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}
         kept = [(document, passage) for document, passage in piece if document.pk in mine]
         texts = [passage.context for _, passage in kept]
-        for (document, _), vector in zip(kept, embed_cached(model, texts, space=space.pk), strict=True):
+        patience = settings.EMBEDDING_PATIENCE_SECONDS
+        made = embed_cached(model, texts, space=space.pk, patience_seconds=patience)
+        for (document, _), vector in zip(kept, made, strict=True):
             rows[document.pk].append(vector)
             document.progress_done += 1
     whole = [draft for draft in drafts if len(rows[draft.document.pk]) == len(draft.passages)]
@@ -143,11 +146,11 @@ def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vecto
     return {draft.document.pk: np.vstack([empty, *rows[draft.document.pk]]) for draft in whole}
 
 
-def _pieces(drafts: Sequence[Draft]) -> Iterator[list[tuple[Document, Passage]]]:
-    """All their passages in turn, `BATCH` at a time."""
+def _pieces(drafts: Sequence[Draft], size: int) -> Iterator[list[tuple[Document, Passage]]]:
+    """All their passages in turn, `size` at a time."""
     passages = [(draft.document, passage) for draft in drafts for passage in draft.passages]
-    for start in range(0, len(passages), BATCH):
-        yield passages[start : start + BATCH]
+    for start in range(0, len(passages), size):
+        yield passages[start : start + size]
 
 
 def _documents(piece: Sequence[tuple[Document, Passage]]) -> list[Document]:
