@@ -80,6 +80,8 @@ class ModelFailed(AppError):
 class ModelRefused(ModelFailed):
     """Asking again is of no use until somebody mends the settings: a wrong key, an unknown model, vectors of another size."""
 
+    code = "model_refused"
+
 
 class Unavailable(AppError):
     code = "unavailable"

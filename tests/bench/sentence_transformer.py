@@ -36,7 +36,7 @@ def main() -> None:
     timed(model, job["sets"][0][:16], 16)
     best = []
     for texts in job["sets"]:
-        took = {size: timed(model, texts, size)[1] for size in BATCH_SIZES}
+        took = {size: min(timed(model, texts, size)[1] for _ in range(2)) for size in BATCH_SIZES}
         best.append(min(took, key=took.__getitem__))
     answer = partial(print, flush=True)
     answer("ready", *best)

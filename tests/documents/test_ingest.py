@@ -172,7 +172,7 @@ def test_a_failed_reprocessing_takes_the_old_chunks_out(
 
 @pytest.mark.parametrize(
     ("behaviour", "code"),
-    [(Behaviour(status=401), "model_failed"), (Behaviour(fault="not_a_completion"), "model_failed")],
+    [(Behaviour(status=401), "model_refused"), (Behaviour(fault="not_a_completion"), "model_failed")],
 )
 def test_a_failing_embedding_endpoint_gives_the_document_back_with_the_reason(
     tenant: Tenant, settings: Settings, behaviour: Behaviour, code: str
