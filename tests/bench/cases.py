@@ -8,23 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from redis import Redis
 
 from ragsite import embedded
-from ragsite.lib.local_model import LocalModel, Precision
 from tests import site
-from tests.bench import servers
-from tests.bench.load import Call, Server, sample, taking
+from tests.bench import embedders, servers
+from tests.bench.load import Call, Server, sample
 from tests.bench.measure import Comparison, Sample, compare
 from tests.bench.uploads import Uploads
 from tests.site import Site
 
 SECONDS = 3.0
 CLIENTS = 8  # processes with a connection each: the two web servers have sixteen threads
-TEXTS = 128
 QUESTION = "How do I rotate an API key?"
 
 
@@ -79,28 +76,6 @@ def durability() -> list[Comparison]:
         return [compare(name, subject=lambda: turn("always"), baseline=lambda: turn("no"))]
 
 
-def embedding() -> list[Comparison]:
-    """The local model at 8 bits over itself at 32, on texts of a chunk's length, two threads."""
-    random = Random(7)
-    words = Path(__file__).parent.joinpath("measure.py").read_text().split()
-    texts = [" ".join(random.choices(words, k=120)) for _ in range(TEXTS)]
-    with tempfile.TemporaryDirectory() as folder:
-        models = {
-            precision: LocalModel(Path(folder), precision=precision, threads=2) for precision in Precision
-        }
-
-        def embed(precision: Precision) -> Callable[[], int]:
-            return lambda: len(models[precision].embed(texts))
-
-        return [
-            compare(
-                "embedding int8 / fp32",
-                subject=lambda: taking(embed(Precision.INT8)),
-                baseline=lambda: taking(embed(Precision.FP32)),
-            )
-        ]
-
-
 def stored(name: str) -> Callable[[], list[Comparison]]:
     """A case of `stored`, over a site's own servers."""
 
@@ -133,7 +108,8 @@ CASES = {
     "recording": recording,
     "row-security": row_security,
     "durability": durability,
-    "embedding": embedding,
+    "embedding": embedders.embedding,
+    "embedder": embedders.embedder,
     "copy": stored("copy"),
     "index": stored("index"),
     "filtered": stored("filtered"),

@@ -190,7 +190,8 @@ def test_a_space_that_begins_or_serves_between_embedding_and_storing_gets_its_ve
     monkeypatch: pytest.MonkeyPatch,
     switches: bool,  # noqa: FBT001  a column of the table
 ) -> None:
-    real, changed = ingesting._stored, []
+    real = ingesting._stored
+    changed: list[Any] = []
 
     def changed_before(prepared: Any) -> bool:
         if not changed:
