@@ -49,9 +49,13 @@ class Try:
 
 
 def waiting() -> list[Endpoint]:
-    """The endpoints that something is due for, in no order, so that none is always the last. Crosses tenants."""
+    """The endpoints that something is due for, in no order, so that none is always the last. Crosses tenants.
+
+    An inactive tenant's hear nothing, as its keys do; what waits is sent when it is active again.
+    """
     theirs = _due().filter(endpoint=OuterRef("pk"))
-    return list(Endpoint.objects.across_tenants().filter(Exists(theirs), enabled=True).order_by("?"))
+    due = Endpoint.objects.across_tenants().filter(Exists(theirs), enabled=True, tenant__active=True)
+    return list(due.order_by("?"))
 
 
 def take(endpoint: Endpoint, how_many: int) -> list[Delivery]:

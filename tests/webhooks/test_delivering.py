@@ -361,3 +361,15 @@ def test_old_messages_are_pruned(ours: Party, receiver: Receiver) -> None:
     note(ours)
     assert retention.prune().rows["webhooks_delivery"] == 1
     assert Delivery.objects.across_tenants().count() == 1
+
+
+def test_a_tenant_that_was_closed_hears_nothing_until_it_is_open_again(
+    ours: Party, receiver: Receiver
+) -> None:
+    make_webhook(ours, receiver.url)
+    note(ours)
+    for active, received in ((False, 0), (True, 1)):
+        ours.tenant.active = active
+        ours.tenant.save()
+        deliver()
+        assert len(receiver.received) == received
