@@ -237,8 +237,9 @@ def give_up(document: Document) -> bool:
     times = settings.INGEST_MAX_ATTEMPTS
     spent_rows = rows.filter(attempts__gte=times)
     detail = f"Processing was interrupted {times} times. Reprocess it to try again."
-    failure = {"error_code": "interrupted", "error_detail": detail, "chunks": 0, "pages": None}
-    moved = _move(spent_rows, Status.FAILED, **failure)
+    moved = _move(
+        spent_rows, Status.FAILED, error_code="interrupted", error_detail=detail, chunks=0, pages=None
+    )
     if moved:
         _tell([document], Event.DOCUMENT_FAILED)
     return bool(moved)
