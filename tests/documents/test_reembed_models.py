@@ -1,23 +1,35 @@
-"""A change to a model that is slow, refuses texts, or has more dimensions than an index takes."""
+"""A change to a model that is slow, refuses texts, or has more dimensions than an index takes; and who comes between."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pytest
+from django.db import connection, connections
 from django.db.models.functions import Now
 from numpy.typing import NDArray
 from pytest_django import Settings
 
-from documents import indexing, reembedding, reweighing, search, space_changes, spaces, vector_index
+from documents import (
+    indexing,
+    reembedding,
+    restating,
+    reweighing,
+    search,
+    space_changes,
+    spaces,
+    vector_index,
+)
 from documents.models import Chunk, ChunkVector, Document, EmbeddingSpace
 from documents.search import Scope
 from documents.spaces import State
-from ragsite.lib import embeddings, vendor
+from ragsite.lib import embeddings, row_security, vendor
 from tests.documents.corpora import make_loaded, unit_vectors
-from tests.makers import Party
+from tests.makers import Party, ingest
 from tests.model_answers import bags_of_words
 from tests.model_server import Behaviour, ModelServer, Recorded
 
@@ -197,3 +209,67 @@ def test_a_model_of_more_dimensions_than_an_index_takes_serves_by_exact_search(
     assert (back, spaces.active()) == (old, old)
     assert vector_index.rows(old) == COUNT
     vector_index.drop(old)
+
+
+# Who comes between ---------------------------------------------------------------------------------------------
+
+
+def test_vectors_that_another_step_has_stored_meanwhile_stay(
+    corpus: list[Document], server: Choosy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = restating.embed
+
+    def made_twice(space: EmbeddingSpace, batch: Sequence[restating.Stored]) -> embeddings.Vectors:
+        vectors = real(space, batch)
+        for tenant_id, chunks in groupby(batch, key=lambda chunk: chunk.tenant_id):
+            assert reembedding._store(space, tenant_id, list(chunks), vectors)
+        return vectors
+
+    monkeypatch.setattr(restating, "embed", made_twice)
+    new = build(begin(server))
+    assert (new.state, vectors_in(new)) == (State.ACTIVE, COUNT)
+
+
+def test_a_removal_waits_for_the_vectors_that_are_being_stored(
+    ours: Party, corpus: list[Document], server: Choosy
+) -> None:
+    removed: list[Future[None]] = []
+
+    def remove() -> None:
+        try:
+            indexing.remove(corpus[3])
+        finally:
+            connections.close_all()
+
+    def removing(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001  Django's signature
+        result = execute(sql, params, many, context)
+        if "INSERT INTO documents_chunkvector" in sql and not removed:
+            removed.append(pool.submit(remove))
+            time.sleep(0.5)
+            assert not removed[0].done()
+        return result
+
+    new = begin(server)
+    with ThreadPoolExecutor(1, initializer=row_security.enter_across) as pool:
+        with connection.execute_wrapper(removing):
+            build(new)
+        removed[0].result(30)
+    assert vectors_in(new) == vectors_in(EmbeddingSpace.objects.get(state=State.RETIRED)) == COUNT - 1
+
+
+def test_a_new_version_takes_over_the_vectors_of_each_space_that_has_them(
+    ours: Party, corpus: list[Document], server: Choosy
+) -> None:
+    paragraphs = [
+        f"Part {n}. " + f"The kettle number {n} is warm and the tea is hot. " * 17 for n in range(6)
+    ]
+    ingest(ours.tenant, "\n\n".join(paragraphs), filename="kettles.txt")
+    new = begin(server)
+    changed = [*paragraphs[:5], paragraphs[5].replace("tea", "coffee")]
+    ingest(ours.tenant, "\n\n".join(changed), filename="kettles.txt", replace=True)
+    assert server.sizes == [6]  # the building has not come to them yet
+    build(new)
+    assert server.sizes == [6, COUNT]
+    ingest(ours.tenant, "\n\n".join(paragraphs), filename="kettles.txt", replace=True)
+    assert server.sizes == [6, COUNT, 1]
+    assert vectors_in(new) == COUNT + 6
