@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
 from documents import files, indexing, parsing, reading, reweighing, spaces, states, versions
-from documents.indexing import Prepared
 from documents.models import Document, EmbeddingSpace
+from documents.passages import Prepared
 from documents.reading import Draft, TakesLong
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
