@@ -96,19 +96,32 @@ def _read(row: Mapping[str, Any]) -> Comparison:
 
 def end_to_end() -> list[Comparison]:
     """Documents through the running site over what the embedder alone could do; see `ingestion`."""
-    return [comparison for name in WORKLOADS for comparison in _ingested(name)]
+    return [comparison for name in WORKLOADS for comparison in _ingested("end-to-end", name)]
 
 
-def _ingested(workload: str) -> list[Comparison]:
+def plain_pipeline() -> list[Comparison]:
+    """The same over a pipeline that does the same work the obvious way; left out where torch is not installed."""
+    if not embedders.torch_interpreter("plain-pipeline"):
+        return []
+    return _ingested("plain-pipeline", *WORKLOADS)
+
+
+def searchable() -> list[Comparison]:
+    """A PDF of ten pages from its upload until a search finds it."""
+    return _ingested("searchable")
+
+
+def _ingested(case: str, *workloads: str) -> list[Comparison]:
     # As it comes, and patient with workers that are held for as long as the uploads take.
     usual = {"INGEST_LEASE_SECONDS": "15", "SWEEP_SECONDS": "15", "WORKER_PATIENCE_SECONDS": "300"}
     with tempfile.TemporaryDirectory() as folder, site.running(Path(folder), **usual) as up:
         job = {
+            "case": case,
             "pid": up.process.pid,
             "url": up.facts["url"],
             "tenant": up.facts["tenant"],
-            "key": _quick_key(up, scopes=["ingest"]),
-            "workloads": [workload],
+            "key": _quick_key(up, scopes=["ingest", "query"]),
+            "workloads": workloads,
         }
         command = [sys.executable, "-m", "tests.bench.ingestion"]
         told = subprocess.run(
@@ -139,6 +152,8 @@ CASES = {
     "filtered": stored("filtered"),
     "second-upload": second_upload,
     "end-to-end": end_to_end,
+    "plain-pipeline": plain_pipeline,
+    "searchable": searchable,
 }
 
 

@@ -16,11 +16,12 @@ _loaded: list[LocalModel] = []  # in a process of the pool: its model
 
 
 class EmbeddingAlone:
-    def __init__(self) -> None:
+    def __init__(self, processes: int = PROCESSES) -> None:
+        self._processes = processes
         self._folder = TemporaryDirectory()
         local_model.prepare(Path(self._folder.name), precision=Precision.INT8)
         self._pool = ProcessPoolExecutor(
-            PROCESSES, mp_context=get_context("spawn"), initializer=_load, initargs=(self._folder.name,)
+            processes, mp_context=get_context("spawn"), initializer=_load, initargs=(self._folder.name,)
         )
 
     def __enter__(self) -> Self:
@@ -35,7 +36,8 @@ class EmbeddingAlone:
         began = time.perf_counter()
         # By length, so that each gets as much work as the other.
         ordered = sorted(texts, key=len)
-        cpu = sum(self._pool.map(_embed, [ordered[place::PROCESSES] for place in range(PROCESSES)]))
+        shares = [ordered[place :: self._processes] for place in range(self._processes)]
+        cpu = sum(self._pool.map(_embed, shares))
         return time.perf_counter() - began, cpu
 
 

@@ -8,14 +8,18 @@ the site has workers. Every file is new, so that no cache knows it.
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from random import Random
+from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import django
@@ -25,19 +29,24 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragsite.settings")
 django.setup()
 
 import httpx2  # noqa: E402
+from django.conf import settings  # noqa: E402
 
 from accounts.models import Tenant  # noqa: E402
 from documents import indexing  # noqa: E402
 from documents.models import Chunk, Document  # noqa: E402
 from ragsite.lib import row_security  # noqa: E402
+from ragsite.lib.postgres import OWNER  # noqa: E402
 from tests.bench import corpus  # noqa: E402
 from tests.bench.corpus import File  # noqa: E402
-from tests.bench.embedding_alone import EmbeddingAlone  # noqa: E402
+from tests.bench.embedders import INTERPRETER, started, told  # noqa: E402
+from tests.bench.embedding_alone import PROCESSES, EmbeddingAlone  # noqa: E402
 from tests.bench.measure import Comparison, Sample, compare  # noqa: E402
 
 UPLOADERS: Final = 4
 LOOK_SECONDS: Final = 0.02
 PAIRS_WITH_UPLOADS: Final = 3
+PDFS: Final = 10  # until they are found, one by one
+PLAIN: Final = Path(__file__).with_name("plain_pipeline.py")
 Status = Document.Status
 
 
@@ -50,8 +59,13 @@ class Turns:
     tenant: Tenant
     files: Callable[[], Sequence[File]]
     spent: dict[str, list[float]] = field(default_factory=dict)  # milliseconds a document, by whose they are
+    took: list[float] = field(default_factory=list)  # seconds until all were ready
     texts: list[str] = field(default_factory=list)
-    count: int = 0
+    sent: Sequence[File] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.sent)
 
     def drained(self) -> Sample:
         """From the release of the workers until the last file is ready."""
@@ -65,18 +79,38 @@ class Turns:
         self._upload()
         return self._until_ready(began, before)
 
+    def found(self) -> Sample:
+        """From the acknowledgement of an upload until a search finds it."""
+        before = self._cpu()
+        self._upload()
+        began = time.perf_counter()
+        self._until_ready(began, before)
+        asked = {"question": Path(self.sent[0].name).stem}  # which is its title
+        while self.ids[0] not in self.client.post("/api/search", json=asked).raise_for_status().text:
+            time.sleep(LOOK_SECONDS)
+        return self._sample(time.perf_counter() - began, before)
+
     def alone(self, model: EmbeddingAlone) -> Sample:
         """The embedder alone on the texts of the last turn."""
         seconds, cpu = model.embed(self.texts)
         return Sample(self.count / seconds, cpu / self.count)
 
-    def _upload(self) -> None:
-        files = self.files()
-        self.count = len(files)
-        with ThreadPoolExecutor(UPLOADERS) as pool:
-            self.ids = list(pool.map(self._sent, files))
+    def plain(self, process: "subprocess.Popen[str]") -> Sample:
+        """The plain pipeline on the files of the last turn."""
+        with TemporaryDirectory() as folder:
+            for file in self.sent:
+                Path(folder, file.name).write_bytes(file.content)
+            before = self._cpu()["postgres"]
+            seconds, cpu = map(float, told(process, folder))
+            behind = self._cpu()["postgres"] - before
+        return Sample(self.count / seconds, cpu / self.count, behind / self.count)
 
-    def _sent(self, file: File) -> str:
+    def _upload(self) -> None:
+        self.sent = self.files()
+        with ThreadPoolExecutor(UPLOADERS) as pool:
+            self.ids = list(pool.map(self._document, self.sent))
+
+    def _document(self, file: File) -> str:
         answer = self.client.post("/api/documents", files={"file": (file.name, file.content)})
         identifier: str = answer.raise_for_status().json()["id"]
         return identifier
@@ -86,15 +120,18 @@ class Turns:
         while rows.exclude(status__in=[Status.READY, Status.FAILED]).exists():
             time.sleep(LOOK_SECONDS)
         seconds = time.perf_counter() - began
-        spent = {name: (now - before[name]) / self.count for name, now in self._cpu().items()}
+        self.took.append(seconds)
+        sample = self._sample(seconds, before)
         if rows.exclude(status=Status.READY).exists():
             raise RuntimeError("A file of the benchmark could not be read.")
+        chunks = Chunk.objects.for_tenant(self.tenant).filter(document__in=self.ids)
+        self.texts = [indexing.context(chunk) for chunk in chunks.select_related("document")]
+        return sample
+
+    def _sample(self, seconds: float, before: dict[str, float]) -> Sample:
+        spent = {name: (now - before[name]) / self.count for name, now in self._cpu().items()}
         for name, share in spent.items():
             self.spent.setdefault(name, []).append(share * 1000)
-        chunks = (
-            Chunk.objects.for_tenant(self.tenant).filter(document__in=self.ids).select_related("document")
-        )
-        self.texts = [indexing.context(chunk) for chunk in chunks]
         own = spent["workers"] + spent["parsers"]
         return Sample(self.count / seconds, own, sum(spent.values()) - own)
 
@@ -102,7 +139,9 @@ class Turns:
         """CPU seconds of the site's processes so far, by what they do."""
         used = dict.fromkeys(("workers", "parsers", "postgres", "redis", "others"), 0.0)
         for process in self.site.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # a parser's child, or a database's connection, that has ended
+            with suppress(
+                psutil.NoSuchProcess
+            ):  # a parser's child, or a database's connection, that has ended
                 kind = _kind(process)
                 # What a parser's child used is its server's as soon as it has ended.
                 used[kind] += sum(process.cpu_times()[: 4 if kind == "parsers" else 2])
@@ -136,21 +175,44 @@ def end_to_end(make: Callable[[], Turns], names: Sequence[str]) -> Iterator[Comp
         with EmbeddingAlone() as model:
             baseline = partial(turns.alone, model)
             queued = compare(f"{name}, queued / embedder", subject=turns.drained, baseline=baseline)
-            notes = {"chunks": len(turns.texts) / turns.count} | {
-                who: sorted(shares)[len(shares) // 2] for who, shares in turns.spent.items()
-            }
-            yield Comparison(
-                queued.name,
-                queued.subject,
-                queued.baseline,
-                {who: round(value, 2) for who, value in notes.items()},
-            )
+            notes = {f"{who} ms": round(median(shares), 1) for who, shares in turns.spent.items()}
+            yield replace(queued, notes={"chunks": round(len(turns.texts) / turns.count, 1), **notes})
             yield compare(
                 f"{name}, uploaded / embedder",
                 subject=turns.uploaded,
                 baseline=baseline,
                 pairs=PAIRS_WITH_UPLOADS,
             )
+
+
+def over_plain(make: Callable[[], Turns], names: Sequence[str]) -> Iterator[Comparison]:
+    """Each workload over the same files ingested the obvious way; see `plain_pipeline`."""
+    owner = settings.DATABASES[OWNER]
+    database = {name: str(owner[name]) for name in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")}
+    database["ENGINE"] = "django.db.backends.postgresql"
+    job = {"threads": PROCESSES, "database": database}
+    with started(os.environ[INTERPRETER], PLAIN, job) as (process, _):
+        for name in names:
+            turns = make()
+            turns.files = partial(corpus.WORKLOADS[name], Random(time.time_ns()))
+            yield compare(
+                f"{name} / plain pipeline", subject=turns.drained, baseline=partial(turns.plain, process)
+            )
+
+
+def searchable(make: Callable[[], Turns], _: Sequence[str]) -> Iterator[Comparison]:
+    """A PDF of ten pages, alone at an idle site, until it is found; over the time that its embedding takes, one thread."""
+    turns, random = make(), Random(time.time_ns())
+    turns.files = lambda: [corpus.report(random)]
+    with EmbeddingAlone(processes=1) as model:
+        baseline = partial(turns.alone, model)
+        made = compare("PDF of 10 pages found / embedder", subject=turns.found, baseline=baseline, pairs=PDFS)
+    found = [1 / sample.rate for sample in made.subject]
+    notes = {"ready s": median(turns.took[1:]), "found s": median(found), "slowest s": max(found)}
+    yield replace(made, notes={name: round(seconds, 3) for name, seconds in notes.items()})
+
+
+CASES: Final = {"end-to-end": end_to_end, "plain-pipeline": over_plain, "searchable": searchable}
 
 
 def main(job: dict[str, Any]) -> None:
@@ -162,7 +224,7 @@ def main(job: dict[str, Any]) -> None:
         return Turns(psutil.Process(job["pid"]), client, tenant, files=list)
 
     with row_security.within(tenant.pk), client:
-        print(json.dumps([asdict(comparison) for comparison in end_to_end(turns, job["workloads"])]))
+        print(json.dumps([asdict(comparison) for comparison in CASES[job["case"]](turns, job["workloads"])]))
 
 
 if __name__ == "__main__":
