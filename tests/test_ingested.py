@@ -15,7 +15,7 @@ from tests.makers import Party, ingest
 from webhooks import endpoints
 from webhooks.models import Event
 
-G  # Short for them, below.
+# Short for them, below.
 NAMES = {
     ":one": "(SELECT id FROM documents_document WHERE filename = 'one.txt')",
     ":chunk": "(SELECT id FROM documents_chunk WHERE ordinal = 1 AND document_id = :one)",
