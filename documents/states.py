@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import transaction
-from django.db.models import F, JSONField, Q, QuerySet, TextField, Value
+from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Cast, Coalesce, Greatest, Least, Now
 
@@ -28,7 +28,7 @@ Queue, Stage, Status = Document.Queue, Document.Stage, Document.Status
 
 BATCH_DOCUMENTS = 64
 BATCH_BYTES = 256 * 1024  # of plain text about two seconds of embedding
-# A model that cannot be had is asked again after as long as it has been away already, within these bounds.
+# What cannot be had, a model as a rule, is asked again after as long as it has been away already, within these bounds.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 _PATIENCE = timedelta(days=1)
 
@@ -177,9 +177,9 @@ def fail(document: Document, *, code: str, detail: str) -> bool:
 
 
 def give_back(document: Document, *, code: str, detail: str) -> bool:
-    """Queues a document again because a model could not be had; False where it is no longer to be waited for.
+    """Queues a document again because of an outage; False where it is no longer the caller's, or to be waited for.
 
-    That costs no attempt. The pauses between two tries grow, and after a day the document has to be failed.
+    That costs no attempt, if one was counted. The pauses between two tries grow, and after a day the document has to be failed.
     """
     waiting = Q(refused_since=None) | Q(refused_since__gt=Now() - _PATIENCE)
     away: Any = Now() - Coalesce("refused_since", Now())
@@ -189,7 +189,7 @@ def give_back(document: Document, *, code: str, detail: str) -> bool:
             Status.QUEUED,
             error_code=code,
             error_detail=detail,
-            attempts=F("attempts") - 1,
+            attempts=Case(When(stage="", then=F("attempts")), default=F("attempts") - 1),
             not_before=Now() + Least(Greatest(away, Value(_SHORTEST_PAUSE)), Value(_LONGEST_PAUSE)),
             refused_since=Coalesce("refused_since", Now()),
         )

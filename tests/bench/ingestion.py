@@ -32,7 +32,7 @@ import httpx2  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 from accounts.models import Tenant  # noqa: E402
-from documents import indexing  # noqa: E402
+from documents import passages  # noqa: E402
 from documents.models import Chunk, Document  # noqa: E402
 from ragsite.lib import row_security  # noqa: E402
 from ragsite.lib.postgres import OWNER  # noqa: E402
@@ -124,8 +124,8 @@ class Turns:
         sample = self._sample(seconds, before)
         if rows.exclude(status=Status.READY).exists():
             raise RuntimeError("A file of the benchmark could not be read.")
-        chunks = Chunk.objects.for_tenant(self.tenant).filter(document__in=self.ids)
-        self.texts = [indexing.context(chunk) for chunk in chunks.select_related("document")]
+        chunks = Chunk.objects.for_tenant(self.tenant).filter(document_id__in=self.ids)
+        self.texts = [passages.context(chunk) for chunk in chunks.select_related("document")]
         return sample
 
     def _sample(self, seconds: float, before: dict[str, float]) -> Sample:
