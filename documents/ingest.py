@@ -195,7 +195,7 @@ def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vecto
     """The vectors of each document's passages, by its id; of those that are still ours."""
     model = spaces.model(space)
     size = BATCH if model.provider == "local" else ENDPOINT_BATCH
-    patience = settings.EMBEDDING_PATIENCE_SECONDS
+    patience = spaces.patience(space)
     vectors = {draft.document.pk: _known(draft, space) for draft in drafts}
     for piece in _pieces(drafts, vectors, size=size):
         mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}

@@ -34,19 +34,21 @@ class TooMuch(Exception):
 def embed(space: EmbeddingSpace, chunks: Sequence[Stored]) -> Vectors:
     """The vectors of at least one chunk. Raises TooMuch where fewer might do.
 
-    And what `embeddings.embed` raises, where the model answers nothing else either, or refuses a chunk by itself.
+    Waits its turn within the endpoint's limits, as no question has to. Raises too what `embeddings.embed` raises,
+    where the model answers nothing else either, or refuses a chunk by itself.
     """
     model = spaces.model(space)
     try:
         # Past the cache: a whole corpus in it would push out everything else, and none of it is asked for again.
-        return embeddings.embed(model, [chunk.text for chunk in chunks])
+        return embeddings.embed(
+            model, [chunk.text for chunk in chunks], patience_seconds=spaces.patience(space)
+        )
     except (ModelFailed, ModelTimeout) as error:
         embedding_probe.dimensions(model)  # raises where it is the model, and not these texts
         if len(chunks) > 1:
             raise TooMuch from error
-        if isinstance(
-            error, ModelTimeout
-        ):  # a busy machine may be quicker later, and it would lose half a text
+        # A machine that is busy may be quicker later, and the chunk would have lost its second half.
+        if isinstance(error, ModelTimeout):
             raise _about(chunks[0], error) from error
         return _of_its_beginning(model, chunks[0], error)
 

@@ -51,6 +51,7 @@ TEXTS = [
 @pytest.fixture
 def vendor_server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
+    settings.EMBEDDING_PATIENCE_SECONDS = 0
     vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
     with ModelServer(embedder=turned(django_settings.DATA_DIR / "models")) as server:
         host = server.url.split("/")[2]
@@ -259,8 +260,8 @@ def test_removed_chunks_leave_no_vector_behind(
     ChunkVector.objects.filter(space__state=State.BUILDING).delete()
     real = embeddings.embed
 
-    def removed_meanwhile(*args: Any) -> Any:
-        made = real(*args)
+    def removed_meanwhile(*args: Any, **options: Any) -> Any:
+        made = real(*args, **options)
         indexing.remove(document)
         return made
 
@@ -373,9 +374,9 @@ def test_the_way_back_makes_only_what_came_in_since(
     made: list[int] = []
     real = embeddings.embed
 
-    def counted(model: Any, texts: Any) -> Any:
+    def counted(model: Any, texts: Any, **options: Any) -> Any:
         made.append(len(texts))
-        return real(model, texts)
+        return real(model, texts, **options)
 
     monkeypatch.setattr(embeddings, "embed", counted)
     again = space_changes.begin(space_changes.target("local:all-MiniLM-L6-v2"))
