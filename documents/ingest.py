@@ -13,18 +13,19 @@ from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
 from documents import files, indexing, parsing, reading, reweighing, spaces, states, versions
-from documents.indexing import Prepared
 from documents.models import Document, EmbeddingSpace
+from documents.passages import Prepared
 from documents.reading import Draft, TakesLong
 from ragsite.lib import postgres, row_security
 from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.errors import AppError, ModelFailed, Unavailable
+from ragsite.lib.errors import AppError, ModelRefused, Unavailable
 
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.
 BATCH = 256
 # A batch whose files take longer to read is cut short: what is left of it is claimed again, after other tenants'.
 READING_SECONDS = 2.0
+ENDPOINT_BATCH = 2_048  # an endpoint's time goes to requests, and one holds so many at the most
 # A worker waits so long for Postgres to be back. It has nothing else to do; what takes longer costs an attempt.
 OUTAGE_SECONDS = 300.0
 _LOOK_SECONDS = 0.25
@@ -148,7 +149,7 @@ def _embedded(drafts: Sequence[Draft]) -> list[Prepared]:
     """The drafts with their vectors, without those that are no longer ours or had to be given back."""
     try:
         return _prepared(drafts)
-    except ModelFailed as error:
+    except ModelRefused as error:
         if len(drafts) > 1:  # one of them may hold what the endpoint refuses
             return [prepared for draft in drafts for prepared in _embedded([draft])]
         _give_back([draft.document for draft in drafts], error)
@@ -193,12 +194,14 @@ def _prepared(drafts: Sequence[Draft]) -> list[Prepared]:
 def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vectors]:
     """The vectors of each document's passages, by its id; of those that are still ours."""
     model = spaces.model(space)
+    size = BATCH if model.provider == "local" else ENDPOINT_BATCH
+    patience = settings.EMBEDDING_PATIENCE_SECONDS
     vectors = {draft.document.pk: _known(draft, space) for draft in drafts}
-    for piece in _pieces(drafts, vectors):
+    for piece in _pieces(drafts, vectors, size=size):
         mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}
         kept = [(document, text) for document, text in piece if document.pk in mine]
-        texts = [text for _, text in kept]
-        for (document, text), vector in zip(kept, embed_cached(model, texts, space=space.pk), strict=True):
+        made = embed_cached(model, [text for _, text in kept], space=space.pk, patience_seconds=patience)
+        for (document, text), vector in zip(kept, made, strict=True):
             vectors[document.pk][text] = vector
             document.progress_done += 1
     empty = np.empty((0, space.dimensions), dtype=np.float32)
@@ -217,17 +220,17 @@ def _known(draft: Draft, space: EmbeddingSpace) -> dict[str, Vectors]:
 
 
 def _pieces(
-    drafts: Sequence[Draft], known: Mapping[UUID, Mapping[str, Vectors]]
+    drafts: Sequence[Draft], known: Mapping[UUID, Mapping[str, Vectors]], *, size: int
 ) -> Iterator[list[tuple[Document, str]]]:
-    """All their texts without vectors in turn, `BATCH` at a time."""
+    """All their texts without vectors in turn, `size` at a time."""
     texts = [
         (draft.document, text)
         for draft in drafts
         for text in draft.texts
         if text not in known[draft.document.pk]
     ]
-    for start in range(0, len(texts), BATCH):
-        yield texts[start : start + BATCH]
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
 
 
 def _documents(piece: Sequence[tuple[Document, str]]) -> list[Document]:

@@ -146,6 +146,8 @@ def model(space: EmbeddingSpace) -> EmbeddingModel:
         dimensions=space.dimensions,
         base_url=base_url,
         api_key=key_for(base_url),
+        requests_per_minute=settings.EMBEDDING_REQUESTS_PER_MINUTE,
+        tokens_per_minute=settings.EMBEDDING_TOKENS_PER_MINUTE,
     )
 
 

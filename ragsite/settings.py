@@ -331,6 +331,9 @@ EMBEDDING_DIMENSIONS = environment.integer("EMBEDDING_DIMENSIONS", 384, minimum=
 EMBEDDING_BASE_URL = environment.text("EMBEDDING_BASE_URL", "https://api.openai.com/v1")
 EMBEDDING_API_KEY = environment.secret("EMBEDDING_API_KEY")
 EMBEDDING_API_KEYS = environment.keys("EMBEDDING_API_KEYS", environment.secret("EMBEDDING_API_KEYS"))
+EMBEDDING_REQUESTS_PER_MINUTE = environment.integer("EMBEDDING_REQUESTS_PER_MINUTE", 0)
+EMBEDDING_TOKENS_PER_MINUTE = environment.integer("EMBEDDING_TOKENS_PER_MINUTE", 0)
+EMBEDDING_PATIENCE_SECONDS = environment.integer("EMBEDDING_PATIENCE_SECONDS", 120)
 EMBEDDING_THREADS = environment.integer("EMBEDDING_THREADS", 1, minimum=1)
 
 ANSWER_PROVIDER = environment.choice("ANSWER_PROVIDER", "extractive", among=("extractive", "openai"))

@@ -15,7 +15,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 
@@ -36,6 +36,8 @@ class Behaviour:
     drip_headers: bool = False  # drip the status line and the headers too
     status: int = 200
     retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # sent with the answer
+    most_texts: int = 0  # embeddings of more texts than this are refused with 413; 0: never
     error: str = "scripted failure"
     fault: Fault = "none"
 
@@ -160,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         behaviour = self._recorded(body)
         if self.path.endswith("/embeddings"):
+            if behaviour.most_texts and len(body["input"]) > behaviour.most_texts:
+                behaviour = replace(behaviour, status=413)
             self._answer(behaviour, model_answers.embeddings(body, self.server.owner.embedder))
         elif not self.path.endswith("/chat/completions"):
             self._answer(Behaviour(status=404, error="no such path"), {})
@@ -205,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(behaviour.status)
         if behaviour.retry_after is not None:
             self.send_header("Retry-After", behaviour.retry_after)
-        for name, value in headers.items():
+        for name, value in {**headers, **behaviour.headers}.items():
             self.send_header(name, value)
         if behaviour.drip_headers:
             head = b"".join([*self._headers_buffer, b"\r\n"])

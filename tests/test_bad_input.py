@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies
 from tests.makers import Party
 from tests.problems import problem
 from tests.routes import routes
+from tests.webhooks.making import make_webhook
 
 NOBODY = str(uuid4())
 # Each route that takes a JSON body, and a body that it would take.
@@ -23,12 +24,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/history/<uuid:pk>/feedback": {"rating": "up"},
     "/api/keys": {"name": "a program"},
     "/api/keys/<uuid:pk>/rotate": {"overlap_seconds": 5},
+    "/api/webhooks": {"url": "https://hooks.example.com/ragsite"},
+    "/api/webhooks/<uuid:pk>/rotate": {"overlap_seconds": 5},
     "/api/token": {"username": "nobody", "password": "nothing"},
     "/api/token/refresh": {"refresh": "a.b.c"},
 }
 WRITES_WITHOUT_BODY = {
     "/api/keys/<uuid:pk>/revoke",
     "/api/documents/<uuid:pk>/reprocess",
+    "/api/webhooks/<uuid:pk>/test",
 }
 MULTIPART = {"/api/documents"}
 
@@ -97,7 +101,12 @@ def send(client: Client, route: str, body: Any, **extra: Any) -> Any:
 
 def existing(route: str, party: Party) -> str:
     """The route with an id in it that is there, so that the body is what is wrong."""
-    return route.replace("<uuid:pk>", str(party.key.pk)) if "/keys/" in route else route
+    if "/keys/" in route:
+        return route.replace("<uuid:pk>", str(party.key.pk))
+    if "/webhooks/" in route:
+        endpoint, _ = make_webhook(party, "https://hooks.example.com/ragsite")
+        return route.replace("<uuid:pk>", str(endpoint.pk))
+    return route
 
 
 def test_every_write_route_is_listed() -> None:

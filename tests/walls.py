@@ -8,13 +8,19 @@ from typing import Any
 import pytest
 
 from accounts.tenancy import TenantQuerySet
-from documents import search
+from documents import retrieval
 from ragsite.lib import row_security
 from webhooks import outbox
 
 BOTH, FILTER, DATABASE, NEITHER = "both", "filter only", "database only", "neither"
 # SQL of our own that names the tenant: (module, the constant's name).
-RAW = ((search, "_STATEMENT"), (search, "_LEXICAL_SCAN"), (outbox, "_LISTENING"))
+RAW = (
+    (retrieval, "_STATEMENT"),
+    (retrieval, "_DENSE_SCAN"),
+    (retrieval, "_DENSE_INDEX"),
+    (retrieval, "_LEXICAL_SCAN"),
+    (outbox, "_LISTENING"),
+)
 _TENANT = re.compile(r"\b(?:\w+\.)?tenant_id = %\(tenant\)s")
 
 

@@ -46,6 +46,7 @@ STATUS: Mapping[type[errors.AppError], tuple[int, str]] = {
     errors.UnsupportedType: (415, "Unsupported type"),
     errors.RateLimited: (429, "Too many requests"),
     errors.ModelFailed: (502, "The model failed"),
+    errors.ModelRefused: (502, "The model failed"),
     errors.Unavailable: (503, "Not available"),
     errors.ModelTimeout: (504, "The model took too long"),
 }

@@ -1,4 +1,4 @@
-"""Texts to vectors by any OpenAI-compatible endpoint."""
+"""Texts to vectors by any OpenAI-compatible endpoint: in as few requests as it takes, and no quicker than it allows."""
 
 import base64
 import json
@@ -6,33 +6,66 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import httpx2
 import numpy as np
 import openai
+import tenacity
 from numpy.typing import NDArray
 
-from ragsite.lib import vendor
+from ragsite.lib import embedding_pace, vendor
 from ragsite.lib.embeddings import EmbeddingModel, Vectors, mismatch
-from ragsite.lib.errors import ModelFailed
+from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
+from ragsite.lib.per_process import PerProcess
 from ragsite.lib.vendor_client import Endpoint
 
 BATCH_TEXTS = 2_048  # OpenAI's bound on inputs a request
 # OpenAI's other bound is 300,000 tokens, and no common script has under 2 bytes a token.
 BATCH_BYTES = 600_000
+BYTES_A_TOKEN = 3  # about, for limits a minute: what the endpoint reports afterwards corrects it
 ANSWER_BYTES = 100_000_000  # 2,048 vectors of 3,072 numbers, even where they are written out as decimals
+PATIENT_TIMEOUT = 120.0  # seconds for one request of many texts, which a model on a CPU needs
+PATIENT_BACKOFF = tenacity.wait_exponential_jitter(initial=1.0, max=30.0, jitter=1.0)
+_REFUSED_SIZES = frozenset({400, 413, 422})
+_SLOW_TEXTS = 64  # what even a slow model manages within the timeout
 
 
-def embed(model: EmbeddingModel, texts: Sequence[str]) -> Vectors:
-    """The vectors of `texts`, at least one, in their order. Raises what `vendor.call` raises, for each request."""
-    return np.concatenate([_embed_batch(model, batch) for batch in batches(texts)])
+class _TooMany(Exception):
+    """The endpoint refused a request, perhaps for its size. `error` is what it is for a text alone."""
+
+    def __init__(self, error: AppError) -> None:
+        super().__init__(error.detail)
+        self.error = error
 
 
-def batches(texts: Sequence[str]) -> Iterator[list[str]]:
+class _Size:
+    """How many texts an endpoint takes at once, as far as this process knows."""
+
+    texts = BATCH_TEXTS
+
+
+_sizes: PerProcess[tuple[str, str], _Size] = PerProcess(lambda _: _Size())
+
+
+def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: float = 0.0) -> Vectors:
+    """The vectors of `texts`, at least one, in their order. Raises what `vendor.call` raises, for each request.
+
+    With patience, each request waits for its turn within the endpoint's limits, and one that meets an endpoint that limits us or
+    is down is tried again for so long; what will not mend by itself (`ModelRefused`) is raised at once.
+    """
+    limit = BATCH_BYTES
+    if model.tokens_per_minute:  # a request of more than a minute's tokens would never be let in
+        limit = min(limit, model.tokens_per_minute * BYTES_A_TOKEN // 2)
+    made = [_embed_batch(model, batch, patience_seconds) for batch in batches(texts, limit_bytes=limit)]
+    return np.concatenate(made)
+
+
+def batches(texts: Sequence[str], *, limit_bytes: int = BATCH_BYTES) -> Iterator[list[str]]:
     """Consecutive runs of `texts`, each within what one request may hold; a single text is never split."""
     batch: list[str] = []
     size = 0
     for text in texts:
-        length = len(text.encode())
-        if batch and (len(batch) == BATCH_TEXTS or size + length > BATCH_BYTES):
+        length = _bytes(text)
+        if batch and (len(batch) == BATCH_TEXTS or size + length > limit_bytes):
             yield batch
             batch, size = [], 0
         batch.append(text)
@@ -41,27 +74,105 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _embed_batch(model: EmbeddingModel, texts: list[str]) -> Vectors:
+def _bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _embed_batch(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
+    """Where the endpoint refuses so many texts, or takes too long over them, fewer are sent, and never so many again."""
+    known = _sizes.get((model.base_url, model.model))
+    if len(texts) > known.texts:
+        return _in_parts(model, texts, patience_seconds, size=known.texts)
+    try:
+        return _patiently(model, texts, patience_seconds)
+    except _TooMany as refusal:
+        if len(texts) == 1:
+            raise refusal.error from None
+        size = (len(texts) + 1) // 2
+    except ModelTimeout:
+        if len(texts) <= _SLOW_TEXTS or not patience_seconds:
+            raise
+        size = _SLOW_TEXTS  # at once, for each try takes the whole timeout
+    vectors = _in_parts(model, texts, patience_seconds, size=size)
+    known.texts = min(
+        known.texts, size
+    )  # only now: a text that is refused by itself says nothing about sizes
+    return vectors
+
+
+def _in_parts(model: EmbeddingModel, texts: list[str], patience_seconds: float, *, size: int) -> Vectors:
+    parts = [texts[start : start + size] for start in range(0, len(texts), size)]
+    return np.concatenate([_embed_batch(model, part, patience_seconds) for part in parts])
+
+
+def _patiently(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_before_delay(patience_seconds),
+        wait=partial(_pause, model),
+        retry=tenacity.retry_if_exception(_may_mend),
+        reraise=True,
+    )
+    return retrying(_once, model, texts, patience_seconds)
+
+
+def _may_mend(error: BaseException) -> bool:
+    return isinstance(error, Unavailable | ModelFailed) and not isinstance(error, ModelRefused)
+
+
+def _pause(model: EmbeddingModel, state: tenacity.RetryCallState) -> float:
+    """What the endpoint asks for, which then all processes keep, or a little longer each time."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = float(error.headers.get("Retry-After", 0)) if isinstance(error, AppError) else 0.0
+    if asked:
+        embedding_pace.hold(model, asked)
+    return max(asked, PATIENT_BACKOFF(state))
+
+
+def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
+    tokens = sum(map(_bytes, texts)) // BYTES_A_TOKEN + 1
+    embedding_pace.wait(model, tokens, patience_seconds=patience_seconds)
     endpoint = Endpoint(
         base_url=model.base_url,
         api_key=model.api_key,
-        timeout_seconds=model.timeout_seconds,
+        # Another timeout is another breaker too: limits that ingestion runs into do not close the endpoint to questions.
+        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT)
+        if patience_seconds
+        else model.timeout_seconds,
         max_answer_bytes=ANSWER_BYTES,
     )
-    answer = vendor.call(endpoint, {model.model: partial(_asked, model=model, texts=texts)})
-    return read_vectors(answer, count=len(texts), dimensions=model.dimensions)
+    content, headers = vendor.call(endpoint, {model.model: partial(_asked, model=model, texts=texts)})
+    if (seconds := vendor.exhausted_seconds(headers)) > 0:
+        embedding_pace.hold(model, seconds)
+    if model.tokens_per_minute:
+        embedding_pace.correct(model, _tokens(content, otherwise=tokens) - tokens)
+    return read_vectors(content, count=len(texts), dimensions=model.dimensions)
 
 
-async def _asked(client: openai.AsyncOpenAI, *, model: EmbeddingModel, texts: list[str]) -> bytes:
+async def _asked(
+    client: openai.AsyncOpenAI, *, model: EmbeddingModel, texts: list[str]
+) -> tuple[bytes, httpx2.Headers]:
     # Asked for explicitly, base64 comes as it is; the client would decode it into lists of Python floats.
     ask = partial(
         client.embeddings.with_raw_response.create, model=model.model, input=texts, encoding_format="base64"
     )
     try:
-        answer = await ask(dimensions=model.dimensions)
-    except openai.BadRequestError:
-        answer = await ask()  # some servers refuse to be told the size of a model that has only one
-    return answer.content
+        try:
+            answer = await ask(dimensions=model.dimensions)
+        except openai.BadRequestError:
+            answer = await ask()  # some servers refuse to be told the size of a model that has only one
+    except openai.APIStatusError as error:
+        if error.status_code not in _REFUSED_SIZES:
+            raise
+        raise _TooMany(vendor.app_error(error)) from None
+    return answer.content, answer.headers
+
+
+def _tokens(content: bytes, *, otherwise: int) -> int:
+    """What the endpoint says that a request took."""
+    try:
+        return int(json.loads(content)["usage"]["total_tokens"])
+    except (ValueError, LookupError, TypeError):
+        return otherwise
 
 
 def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
@@ -74,7 +185,7 @@ def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
     if len(rows) != count:
         raise ModelFailed(f"The embedding endpoint answered {count} texts with {len(rows)} vectors.")
     if wrong := {row.size for row in rows} - {dimensions}:
-        raise ModelFailed(mismatch(max(wrong), dimensions))
+        raise ModelRefused(mismatch(max(wrong), dimensions))
     return _unit(np.stack(rows))
 
 

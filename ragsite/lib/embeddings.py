@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragsite.lib import local_model
-from ragsite.lib.errors import ModelFailed, Unavailable
+from ragsite.lib.errors import ModelRefused, Unavailable
 from ragsite.lib.per_process import PerProcess
 
 Vectors = NDArray[np.float32]  # (n, dimensions), each row of length 1
@@ -28,20 +28,26 @@ class EmbeddingModel:
     base_url: str = ""
     api_key: str = field(default="", repr=False)
     timeout_seconds: float = 30.0
+    requests_per_minute: int = 0  # 0: as many as it takes
+    tokens_per_minute: int = 0
 
 
-def embed(model: EmbeddingModel, texts: Sequence[str]) -> Vectors:
-    """The vectors of `texts`, in their order. Raises what `vendor.call` raises, for each request to an endpoint."""
+def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: float = 0.0) -> Vectors:
+    """The vectors of `texts`, in their order. Raises what `vendor.call` raises, for each request to an endpoint.
+
+    `patience_seconds`: how long a request may wait for an endpoint that limits us or is down. None for a question, whose asker
+    waits; minutes for an ingestion, which nobody gains from giving up. The local model needs none.
+    """
     if not texts:
         return np.empty((0, model.dimensions), dtype=np.float32)
     if model.provider == "local":
         if model.dimensions != local_model.DIMENSIONS:
-            raise ModelFailed(mismatch(local_model.DIMENSIONS, model.dimensions))
+            raise ModelRefused(mismatch(local_model.DIMENSIONS, model.dimensions))
         return _local_models.get(model).embed(texts)
     # Its client takes most of a second to load, which every command would pay that embeds nothing, or locally.
     from ragsite.lib import embedding_endpoint  # noqa: PLC0415  see above
 
-    return embedding_endpoint.embed(model, texts)
+    return embedding_endpoint.embed(model, texts, patience_seconds=patience_seconds)
 
 
 def mismatch(found: int, configured: int) -> str:

@@ -77,6 +77,12 @@ class ModelFailed(AppError):
     code = "model_failed"
 
 
+class ModelRefused(ModelFailed):
+    """Asking again is of no use until somebody mends the settings: a wrong key, an unknown model, vectors of another size."""
+
+    code = "model_refused"
+
+
 class Unavailable(AppError):
     code = "unavailable"
 

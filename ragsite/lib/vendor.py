@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import openai
 import tenacity
 
 from ragsite.lib.breaker import Breaker
-from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout, Unavailable
+from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.per_process import PerProcess
 from ragsite.lib.vendor_client import Endpoint, client, run
 
@@ -34,7 +35,7 @@ def call(endpoint: Endpoint, asks: Mapping[str, Ask[T]]) -> T:
 
     The time left is shared out among the models left, so that one that hangs leaves time for its fallbacks.
     Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, the endpoint limits us or the breaker is open;
-    `ModelFailed` when it answers with an error or with nonsense.
+    `ModelFailed` when it answers with an error or with nonsense; `ModelRefused`, which is one, when asking again is no use.
     """
     with app_errors(), breakers.get(endpoint).guarding():
         return run(_first_answer(endpoint, asks), endpoint.timeout_seconds + 1)
@@ -127,16 +128,43 @@ def app_errors() -> Iterator[None]:
         yield
     except (openai.OpenAIError, TimeoutError) as error:
         # `from None`: the original carries the request, whose headers carry the key.
-        raise _app_error(error) from None
+        raise app_error(error) from None
 
 
-def _app_error(error: Exception) -> AppError:
+def app_error(error: Exception) -> AppError:
+    """An error of ours for what the client raised."""
     if isinstance(error, openai.APITimeoutError | TimeoutError):
         return ModelTimeout("The model took too long to answer.")
     if isinstance(error, openai.APIConnectionError):
         return Unavailable("The connection to the model endpoint failed.")
     if isinstance(error, openai.RateLimitError):
-        return Unavailable("The model endpoint is limiting its callers.")
+        return Unavailable("The model endpoint is limiting its callers.", headers=_retry_after_header(error))
     if isinstance(error, openai.APIStatusError):
-        return ModelFailed(f"The model endpoint answered with HTTP {error.status_code}.")
+        kind = ModelFailed if _is_down(error) else ModelRefused
+        return kind(f"The model endpoint answered with HTTP {error.status_code}.")
     return ModelFailed("The model endpoint's answer cannot be read.")
+
+
+def _retry_after_header(error: openai.APIStatusError) -> dict[str, str]:
+    seconds = _retry_after(error)
+    return {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
+
+
+_RESET_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def exhausted_seconds(headers: Mapping[str, str]) -> float:
+    """How long there is nothing left of a limit, by the headers that OpenAI gives: `6m0s` or `20ms` until it is whole again."""
+    return max(
+        (
+            _duration(headers.get(f"x-ratelimit-reset-{limit}", ""))
+            for limit in ("requests", "tokens")
+            if headers.get(f"x-ratelimit-remaining-{limit}") == "0"
+        ),
+        default=0.0,
+    )
+
+
+def _duration(text: str) -> float:
+    return sum(float(number) * _UNITS[unit] for number, unit in _RESET_PART.findall(text))

@@ -8,23 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from redis import Redis
 
 from ragsite import embedded
-from ragsite.lib.local_model import LocalModel, Precision
 from tests import site
-from tests.bench import servers
-from tests.bench.load import Call, Server, sample, taking
+from tests.bench import embedders, servers
+from tests.bench.corpus import WORKLOADS
+from tests.bench.load import Call, Server, sample
 from tests.bench.measure import Comparison, Sample, compare
 from tests.bench.uploads import Uploads
 from tests.site import Site
 
 SECONDS = 3.0
 CLIENTS = 8  # processes with a connection each: the two web servers have sixteen threads
-TEXTS = 128
 QUESTION = "How do I rotate an API key?"
 
 
@@ -79,28 +77,6 @@ def durability() -> list[Comparison]:
         return [compare(name, subject=lambda: turn("always"), baseline=lambda: turn("no"))]
 
 
-def embedding() -> list[Comparison]:
-    """The local model at 8 bits over itself at 32, on texts of a chunk's length, two threads."""
-    random = Random(7)
-    words = Path(__file__).parent.joinpath("measure.py").read_text().split()
-    texts = [" ".join(random.choices(words, k=120)) for _ in range(TEXTS)]
-    with tempfile.TemporaryDirectory() as folder:
-        models = {
-            precision: LocalModel(Path(folder), precision=precision, threads=2) for precision in Precision
-        }
-
-        def embed(precision: Precision) -> Callable[[], int]:
-            return lambda: len(models[precision].embed(texts))
-
-        return [
-            compare(
-                "embedding int8 / fp32",
-                subject=lambda: taking(embed(Precision.INT8)),
-                baseline=lambda: taking(embed(Precision.FP32)),
-            )
-        ]
-
-
 def stored(name: str) -> Callable[[], list[Comparison]]:
     """A case of `stored`, over a site's own servers."""
 
@@ -118,6 +94,42 @@ def _read(row: Mapping[str, Any]) -> Comparison:
     return Comparison(row["name"], subject, baseline, row["notes"])
 
 
+def end_to_end() -> list[Comparison]:
+    """Documents through the running site over what the embedder alone could do; see `ingestion`."""
+    return [comparison for name in WORKLOADS for comparison in _ingested("end-to-end", name)]
+
+
+def plain_pipeline() -> list[Comparison]:
+    """The same over a pipeline that does the same work the obvious way; left out where torch is not installed."""
+    if not embedders.torch_interpreter("plain-pipeline"):
+        return []
+    return _ingested("plain-pipeline", *WORKLOADS)
+
+
+def searchable() -> list[Comparison]:
+    """A PDF of ten pages from its upload until a search finds it."""
+    return _ingested("searchable")
+
+
+def _ingested(case: str, *workloads: str) -> list[Comparison]:
+    # As it comes, and patient with workers that are held for as long as the uploads take.
+    usual = {"INGEST_LEASE_SECONDS": "15", "SWEEP_SECONDS": "15", "WORKER_PATIENCE_SECONDS": "300"}
+    with tempfile.TemporaryDirectory() as folder, site.running(Path(folder), **usual) as up:
+        job = {
+            "case": case,
+            "pid": up.process.pid,
+            "url": up.facts["url"],
+            "tenant": up.facts["tenant"],
+            "key": _quick_key(up, scopes=["ingest", "query"]),
+            "workloads": workloads,
+        }
+        command = [sys.executable, "-m", "tests.bench.ingestion"]
+        told = subprocess.run(
+            command, env=up.environment, input=json.dumps(job).encode(), stdout=subprocess.PIPE, check=True
+        ).stdout
+    return [_read(row) for row in json.loads(told)]
+
+
 def second_upload() -> list[Comparison]:
     """A ten-page PDF that is there already over one that is new, each from its upload until it can be searched."""
     with _site() as up, up.client() as client:
@@ -133,11 +145,15 @@ CASES = {
     "recording": recording,
     "row-security": row_security,
     "durability": durability,
-    "embedding": embedding,
+    "embedding": embedders.embedding,
+    "embedder": embedders.embedder,
     "copy": stored("copy"),
     "index": stored("index"),
     "filtered": stored("filtered"),
     "second-upload": second_upload,
+    "end-to-end": end_to_end,
+    "plain-pipeline": plain_pipeline,
+    "searchable": searchable,
 }
 
 

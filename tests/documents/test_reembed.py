@@ -129,7 +129,7 @@ def test_a_space_can_be_held_complete_until_it_is_to_serve(corpus: None, vendor_
 def test_a_killed_step_costs_a_batch_and_the_next_goes_on(
     corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(reembedding, "MOST_CHUNKS", 2)
     new = begin(vendor_server)
     vendor_server.reset()
     real = reembedding._store
@@ -157,7 +157,7 @@ def test_hints_that_come_besides_begin_no_second_row_of_steps(
     corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reembedding, "STEP_SECONDS", 0)
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(reembedding, "MOST_CHUNKS", 2)
     new = begin(vendor_server)
     first = reembedding.step()
     assert first is not None
@@ -190,7 +190,8 @@ def test_a_space_that_begins_or_serves_between_embedding_and_storing_gets_its_ve
     monkeypatch: pytest.MonkeyPatch,
     switches: bool,  # noqa: FBT001  a column of the table
 ) -> None:
-    real, changed = ingesting._stored, []
+    real = ingesting._stored
+    changed: list[EmbeddingSpace] = []
 
     def changed_before(prepared: Any) -> bool:
         if not changed:
@@ -407,7 +408,7 @@ def test_a_large_space_has_its_index_before_it_serves_and_loses_it_with_its_vect
 def test_loads_and_searches_during_the_change_see_one_space_and_lose_nothing(
     ours: Party, theirs: Party, corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(reembedding, "MOST_CHUNKS", 2)
     over, wrong = Event(), []
 
     def work(tenant: Tenant, number: int) -> None:

@@ -82,6 +82,21 @@ def test_vectors_come_in_the_order_of_the_texts_whatever_shares_their_batch(
     assert cosines(model.embed(TEXTS), alone).min() > 0.9999
 
 
+def test_batches_hold_texts_of_one_length_within_the_budget_the_longest_first() -> None:
+    lengths = [256, 3, 200, 256, 3, 256, 300, *[3] * 200]
+    batches = list(local_model._batches(lengths))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    assert [(lengths[batch[0]], len(batch)) for batch in batches] == [
+        (300, 1),
+        (256, 2),
+        (256, 1),
+        (200, 1),
+        (3, 170),
+        (3, 32),
+    ]
+    assert all(len({lengths[row] for row in batch}) == 1 for batch in batches)
+
+
 def test_texts_on_one_topic_are_nearer_than_texts_on_two(model: LocalModel) -> None:
     wing, revenue, airfoil, potatoes = model.embed(TEXTS[:4])
     assert wing @ airfoil > 0.5

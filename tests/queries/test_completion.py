@@ -63,7 +63,7 @@ def test_a_model_may_say_that_the_documents_do_not(ours: Party, model: ModelServ
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [
-        (Behaviour(status=400), 502, "model_failed"),
+        (Behaviour(status=400), 502, "model_refused"),
         (Behaviour(status=500), 502, "model_failed"),
         (Behaviour(fault="invalid_json"), 502, "model_failed"),
         (Behaviour(fault="empty"), 502, "model_failed"),

@@ -116,7 +116,7 @@ def test_a_cached_answer_streams_too(ours: Party, caller: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [
-        (Behaviour(status=401), 502, "model_failed"),
+        (Behaviour(status=401), 502, "model_refused"),
         (Behaviour(status=429, retry_after="99"), 503, "unavailable"),
         (Behaviour(reply="word " * 40, fault="reset", drip=0.00001), 502, "model_failed"),
     ],

@@ -125,6 +125,7 @@ def test_dry_run_says_what_goes_and_keeps_it(ours: Party, theirs: Party, asked: 
         "Would delete 0 rows of django_session.",
         "Would delete 7 rows of queries_feedback.",
         "Would delete 5 rows of queries_query.",
+        "Would delete 0 rows of webhooks_delivery.",
     ]
     again = StringIO()
     call_command("prune", stdout=again)
