@@ -68,13 +68,13 @@ def workers(on: Stage, *, uploads: int, kills: int) -> Report:
     def trouble(chance: random.Random) -> dict[str, Any]:
         hits = Counter[str]()
         while hits.total() < kills:
-            time.sleep(chance.uniform(0.5, 2.0))
+            time.sleep(chance.uniform(1.0, 3.0))
             wanted = chance.choice((True, False))
             if found := [one for one in processes_of(on.up, "worker") if _is_child(one) == wanted]:
                 hits[_kill(chance.choice(found))] += 1
         return {"killed": dict(hits)}
 
-    report = _through(on, files(uploads, seed="worker"), trouble, seconds=kills * 1.3)
+    report = _through(on, files(uploads, seed="worker"), trouble, seconds=kills * 2.0)
     most = BATCH * kills
     repeated = report.seen["chunks repeated"]
     late = [] if repeated < most else [f"{repeated} chunks were embedded again after {kills} kills"]
