@@ -31,6 +31,7 @@ BATCH_BYTES = 256 * 1024  # of plain text about two seconds of embedding
 # What cannot be had, a model as a rule, is asked again after as long as it has been away already, within these bounds.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 _PATIENCE = timedelta(days=1)
+_RESTS_FOR_LEASES = 4
 
 _MOVES: dict[Document.Status, set[Document.Status]] = {
     Status.QUEUED: {Status.PROCESSING, Status.FAILED},
@@ -107,9 +108,15 @@ def _taken(rows: Iterable[Document]) -> list[Document]:
 
 
 def _free() -> Q:
-    """What a worker may take: queued, or left by a worker that went silent."""
+    """What a worker may take: queued, or left by a worker that went silent.
+
+    What lost two workers rests before it is tried again: when workers die in a row it is more often the machine's fault
+    than the file's, and a file that did nothing would be out of attempts within seconds.
+    """
+    rest = _RESTS_FOR_LEASES * timedelta(seconds=settings.INGEST_LEASE_SECONDS)
+    left = Q(attempts__lt=2, leased_until__lt=Now()) | Q(leased_until__lt=Now() - rest)
     return Q(attempts__lt=settings.INGEST_MAX_ATTEMPTS) & (
-        Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING, leased_until__lt=Now())
+        Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING) & left
     )
 
 

@@ -1,19 +1,17 @@
 """What is uploaded is there once, and all of it, whatever is killed: in small; `make chaos` has the same at its whole size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.chaos import ingestion
-from tests.chaos.ingestion import Stage
+from tests.chaos import ingestion, stage
 from tests.chaos.report import Report
-
-pytestmark = pytest.mark.xdist_group("ingest-chaos")
+from tests.chaos.stage import Stage
 
 
 @pytest.fixture(scope="module")
 def on() -> Iterator[Stage]:
-    with ingestion.stage() as made:
+    with stage.stage() as made:
         yield made
 
 
@@ -43,3 +41,28 @@ def test_a_postgres_that_is_killed_loses_no_upload(on: Stage) -> None:
 
 def test_poison_fails_alone(on: Stage) -> None:
     holds(ingestion.poisoned(on, uploads=50, poison_files=3))
+
+
+# The same with bugs ------------------------------------------------------------------------------------------
+
+# A site that never looks for what was lost, never ends a lease, and never gives a file up.
+NEVER = {
+    "SWEEP_SECONDS": "86400",
+    "INGEST_LEASE_SECONDS": "86400",
+    "INGEST_MAX_ATTEMPTS": "1000",
+    "REDIS_TIMEOUT_MS": "5000",  # or a busy machine loses hints, and the site's own start waits for what it lost
+}
+
+
+def test_a_site_that_never_looks_again_is_found_out_by_each() -> None:
+    with stage.stage(patience=4, **NEVER) as broken:
+        cases: tuple[Callable[[], Report], ...] = (
+            lambda: ingestion.web(broken, kills=2),
+            lambda: ingestion.workers(broken, uploads=20, kills=3),
+            lambda: ingestion.poisoned(broken, uploads=4, poison_files=1),
+        )
+        for case in cases:
+            before = stage.unfinished(broken)
+            report = case()
+            assert "stuck" in {fault.partition(":")[0] for fault in report.faults}
+            assert stage.unfinished(broken) > before

@@ -7,101 +7,27 @@ import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import psutil
 import psycopg
 
-from ragsite import embedded, watchdog
-from tests import model_answers, site
-from tests.chaos import ingested, poison, redis_server
+from tests import site
+from tests.chaos import ingested, poison
 from tests.chaos.books import is_up
 from tests.chaos.ingested import Expected
 from tests.chaos.records import processes_of
-from tests.chaos.redis_server import Server
 from tests.chaos.report import Report
-from tests.chaos.uploading import Acknowledged, File, files, keys, uploading
-from tests.model_server import Behaviour, ModelServer
-from tests.site import Site
+from tests.chaos.stage import Stage, count, settle, stage
+from tests.chaos.uploading import File, files, uploading
 
 SEED = 20261121
 BATCH = 256  # chunks that are embedded before their vectors are kept: what a kill may cost at most
-STUCK_SECONDS = 180.0  # without an end of any document; for a site that is stuck, not for one that is slow
 FRESH_SECONDS = 30.0  # in which an upload is ready after Redis was restarted, a worker's start included
-MODEL_SECONDS = 0.25  # of each call to the model, so that most kills hit a worker that waits for it
-_NODES = ("worker", "large", "critical")
-_DIMENSIONS = 384
-
-
-@dataclass
-class Stage:
-    """A site with a Redis of its own, and a model's server that tells what it was asked for.
-
-    What was uploaded in earlier cases stays, and is looked at again after each.
-    """
-
-    up: Site
-    redis: Server
-    model: ModelServer
-    keys: Sequence[str]
-    all: Acknowledged = field(default_factory=Acknowledged)
-
-    @property
-    def database(self) -> str:
-        return embedded.database_url(self.up.data_dir, role="postgres")
-
-    def embedded(self) -> Counter[str]:
-        """How often the model was given each text."""
-        texts = Counter[str]()
-        for request in list(self.model.requests):
-            given = request.body.get("input", [])
-            texts.update([given] if isinstance(given, str) else given)
-        return texts
-
-    def watchdog_ends(self) -> int:
-        """How often the watchdog has ended a worker."""
-        logs = [self.up.data_dir / "logs" / f"{node}.log" for node in _NODES]
-        return sum(log.read_text().count(watchdog.MESSAGE) for log in logs if log.exists())
-
-
-@contextmanager
-def stage(**settings: str) -> Iterator[Stage]:
-    with (
-        tempfile.TemporaryDirectory() as below,
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        redis_server.running(Path(below)) as redis,
-        ModelServer(embedder=_vectors) as model,
-        site.running(Path(folder), **_settings(redis, model), **settings) as up,
-    ):
-        model.reset(Behaviour(delay=MODEL_SECONDS))
-        yield Stage(up, redis, model, keys(up))
-
-
-def _settings(redis: Server, model: ModelServer) -> dict[str, str]:
-    return {
-        "REDIS_URL": redis.direct,
-        "EMBEDDING_PROVIDER": "openai",
-        "EMBEDDING_MODEL": "bag",
-        "EMBEDDING_DIMENSIONS": str(_DIMENSIONS),
-        "EMBEDDING_BASE_URL": model.url,
-        "EMBEDDING_API_KEY": "sk-chaos",
-        # A parser's own limits, small: what breaks them is told soon.
-        "PARSE_SECONDS": "4",
-        "PARSE_MEMORY_BYTES": str(256 << 20),
-        "PYTHONPATH": poison.PYTHONPATH,
-        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32",
-    }
-
-
-def _vectors(texts: Sequence[str], _: int | None) -> Any:
-    return model_answers.bags_of_words(texts, _DIMENSIONS)
 
 
 def whole_worker() -> Report:
@@ -142,12 +68,13 @@ def workers(on: Stage, *, uploads: int, kills: int) -> Report:
     def trouble(chance: random.Random) -> dict[str, Any]:
         hits = Counter[str]()
         while hits.total() < kills:
-            time.sleep(chance.uniform(0.5, 2.0))
-            if found := processes_of(on.up, "worker"):
+            time.sleep(chance.uniform(1.0, 3.0))
+            wanted = chance.choice((True, False))
+            if found := [one for one in processes_of(on.up, "worker") if _is_child(one) == wanted]:
                 hits[_kill(chance.choice(found))] += 1
         return {"killed": dict(hits)}
 
-    report = _through(on, files(uploads, seed="worker"), trouble, seconds=kills * 1.3)
+    report = _through(on, files(uploads, seed="worker"), trouble, seconds=kills * 2.0)
     most = BATCH * kills
     repeated = report.seen["chunks repeated"]
     late = [] if repeated < most else [f"{repeated} chunks were embedded again after {kills} kills"]
@@ -161,16 +88,16 @@ def workers(on: Stage, *, uploads: int, kills: int) -> Report:
 
 def web(on: Stage, *, kills: int) -> Report:
     """Killed between commit and publish; nobody was answered, and what was committed is processed all the same."""
-    before = _count(on)
+    before = count(on)
     argv = [sys.executable, "-m", "tests.chaos.orphans", on.keys[0], str(kills), "orphan"]
     environment = on.up.environment | {"DJANGO_SETTINGS_MODULE": "ragsite.settings"}
     told = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     ends = json.loads(told.stdout) if not told.returncode else []
-    seconds = _settle(on)
+    seconds = settle(on)
     report = _report(on, {"uploads": kills}, {"killed": Counter(ends)[9], "seconds to the last end": seconds})
     faults = [] if ends == [9] * kills else [f"{ends} ended the uploads: {told.stderr[-500:]}"]
-    if _count(on) - before != kills:
-        faults.append(f"{_count(on) - before} documents of {kills}")
+    if count(on) - before != kills:
+        faults.append(f"{count(on) - before} documents of {kills}")
     return Report(report.asked, report.seen, [*report.faults, *faults])
 
 
@@ -251,12 +178,12 @@ def _through(
     seconds: float,
 ) -> Report:
     """Uploads in so many seconds, with trouble meanwhile."""
-    on.model.reset(Behaviour(delay=MODEL_SECONDS))
+    on.forget()
     with uploading(on.up, sent, raw_keys=on.keys, seconds=seconds) as told:
         seen = trouble(random.Random(SEED))
     on.all.ids.extend(told.ids)
     on.all.poison.extend(told.poison)
-    last = _settle(on)
+    last = settle(on)
     texts = on.embedded()
     more = {
         "tries in vain": told.refused,
@@ -279,32 +206,6 @@ def _report(on: Stage, asked: Mapping[str, Any], seen: Mapping[str, Any]) -> Rep
     )
 
 
-def _settle(on: Stage) -> float:
-    """Waits until nothing is in work, or for so long nothing has ended; how long that took, in seconds."""
-    began = changed = time.monotonic()
-    left = -1
-    while left != 0 and time.monotonic() - changed < STUCK_SECONDS:
-        time.sleep(0.2)
-        now = _unfinished(on)
-        if now != left:
-            left, changed = now, time.monotonic()
-    return round(time.monotonic() - began, 1)
-
-
-def _unfinished(on: Stage) -> int:
-    with suppress(psycopg.OperationalError), psycopg.connect(on.database) as connection:
-        select = "SELECT count(*) FROM documents_document WHERE status IN ('queued', 'processing')"
-        [(count,)] = connection.execute(select).fetchall()
-        return int(count)
-    return -1
-
-
-def _count(on: Stage) -> int:
-    with psycopg.connect(on.database) as connection:
-        [(count,)] = connection.execute("SELECT count(*) FROM documents_document").fetchall()
-        return int(count)
-
-
 def _fresh(on: Stage, number: int) -> float:
     """Seconds until an upload is ready."""
     began = time.monotonic()
@@ -319,15 +220,19 @@ def _fresh(on: Stage, number: int) -> float:
     return round(time.monotonic() - began, 1)
 
 
+def _is_child(process: psutil.Process) -> bool:
+    """Whether it was forked by one of its kind."""
+    with suppress(psutil.NoSuchProcess):
+        parent = process.parent()
+        return bool(parent and parent.cmdline() == process.cmdline())
+    return False
+
+
 def _kill(process: psutil.Process) -> str:
     """What was killed."""
     with suppress(psutil.NoSuchProcess):
-        words = process.cmdline()
-        is_child = words == process.parent().cmdline()
+        words, kind = process.cmdline(), "child" if _is_child(process) else "parent"
         process.kill()
-        return (
-            f"{words[words.index('-n') + 1].split('@')[0]} {'child' if is_child else 'parent'}"
-            if "-n" in words
-            else words[0]
-        )
+        name = words[words.index("-n") + 1].split("@")[0] if "-n" in words else words[0]
+        return f"{name} {kind}"
     return "nothing"
