@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Final
 
-from documents import sandbox
+from documents import sandbox, system_calls
 from documents.structure import Limits
 
 LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     sandbox.limit_resources(Limits(float(seconds), int(memory_bytes)))
     folders = (*LIBRARIES, *MODELS, *filter(None, [models]))
     sandbox.confine(folders, sys.stdin.fileno(), programs=(program, *glob.glob(LOADERS)))  # noqa: PTH207
-    sandbox.refuse_calls(but_execve=True)
+    system_calls.refuse(but_execve=True)
     environment = {"OMP_THREAD_LIMIT": "1", "LC_ALL": "C"}
     if models:
         environment["TESSDATA_PREFIX"] = models

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from documents import sandbox
+from documents import sandbox, system_calls
 from documents.structure import Limits
 
 HEAD: Final = struct.Struct("<III")
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     sandbox.limit_resources(Limits(float(seconds), int(memory_bytes)))
     code_folder = str(Path(__file__).parent)
     sandbox.confine((sys.prefix, sys.base_prefix, code_folder, *SYSTEM_FOLDERS), sys.stdin.fileno())
-    sandbox.refuse_calls()
+    system_calls.refuse()
     from documents.formats import pdf_bitmaps  # noqa: PLC0415  the library comes in only when nothing can be harmed
 
     for number, width, height, grey in pdf_bitmaps.draw(Path("/dev/stdin"), map(int, pages), most=MAX_PIXELS):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from documents import parsing_frame, sandbox
+from documents import parsing_frame, sandbox, system_calls
 from documents.formats import PARSERS
 from documents.structure import MAX_BLOCKS, Failure, Limits, ParsedDocument, UnreadableError
 
@@ -24,7 +24,7 @@ def main(media_type: str, limits: Limits, *, server: int) -> None:
     sandbox.limit_resources(limits)
     code_folder = str(Path(__file__).parent)
     sandbox.confine((sys.prefix, sys.base_prefix, code_folder, *SYSTEM_FOLDERS), sys.stdin.fileno())
-    sandbox.refuse_calls()
+    system_calls.refuse()
     answer(PARSERS[media_type], limits)
 
 

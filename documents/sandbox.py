@@ -2,12 +2,11 @@
 
 Landlock (Linux 5.13 and later) needs no privilege: afterwards the process can read nothing but the interpreter and its
 input, write nothing, signal nobody (Linux 6.12), and read neither memory nor environment of the process that started it.
-A seccomp filter takes sockets, new processes and programs away. Where the kernel or a container forbids one of them the rest holds.
-Constants from linux/prctl.h, linux/landlock.h, linux/filter.h, linux/audit.h and the architectures' system call tables.
+`documents.system_calls` takes sockets, new processes and programs away, and other processes of the same account. Where the
+kernel or a container forbids one of them the rest holds. Constants from linux/prctl.h and linux/landlock.h.
 """
 
 import ctypes
-import errno
 import math
 import os
 import resource
@@ -22,16 +21,7 @@ from documents.structure import Limits
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
-_PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_SECCOMP_MODE_FILTER: Final = 2
-# Per machine: its audit number, then socket, io_uring_setup (which opens sockets too), execve, execveat, ptrace,
-# process_vm_readv, clone, clone3, and where they exist fork and vfork: RLIMIT_NPROC does not hold root.
-_REFUSED_CALLS: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
-    "x86_64": (0xC000003E, (41, 425, 59, 322, 101, 310, 56, 435, 57, 58)),
-    "aarch64": (0xC00000B7, (198, 425, 221, 281, 117, 270, 220, 435)),
-}
-_PLACE_OF_EXECVE: Final = 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
 _CREATE_RULESET_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1
@@ -46,19 +36,6 @@ _RULESET_BYTES: Final = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}
 
 class _Ruleset(ctypes.Structure):
     _fields_ = (("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
-
-
-class _Instruction(ctypes.Structure):
-    _fields_ = (
-        ("code", ctypes.c_uint16),
-        ("yes", ctypes.c_uint8),
-        ("no", ctypes.c_uint8),
-        ("k", ctypes.c_uint32),
-    )
-
-
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
 
 
 class _PathBeneath(ctypes.Structure):
@@ -161,31 +138,3 @@ def confine(readable: Iterable[str], input_fd: int, *, programs: Iterable[str] =
 def _allow(libc: ctypes.CDLL, ruleset: int, parent: int, rights: int) -> None:
     rule = _PathBeneath(rights, parent)
     libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
-
-
-def refuse_calls(*, but_execve: bool = False) -> bool:
-    """Answer EPERM to the system calls that open a socket or start a process; whether the kernel agreed.
-
-    `but_execve` is for a process that is about to become another program, which then is held as this one is.
-    """
-    machine = os.uname().machine
-    if sys.platform != "linux" or machine not in _REFUSED_CALLS:
-        return False
-    architecture, refused = _REFUSED_CALLS[machine]
-    if but_execve:
-        refused = tuple(number for place, number in enumerate(refused) if place != _PLACE_OF_EXECVE)
-    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    left = len(refused)
-    program = [
-        (load, 0, 0, 4),  # the architecture of the call: 32-bit calls have other numbers, and are all refused
-        (equal, 0, left + 3, architecture),
-        (load, 0, 0, 0),  # the number of the call
-        (at_least, left + 1, 0, 0x40000000),  # the x32 twins of x86-64's calls
-        *((equal, left - place, 0, number) for place, number in enumerate(refused)),
-        (answer, 0, 0, 0x7FFF0000),
-        (answer, 0, 0, 0x00050000 | errno.EPERM),
-    ]
-    instructions = (_Instruction * len(program))(*(_Instruction(*line) for line in program))
-    filled = _Program(len(program), instructions)
-    libc = ctypes.CDLL(None)
-    return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filled), 0, 0) == 0)

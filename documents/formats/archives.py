@@ -4,7 +4,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from documents.structure import Failure, UnreadableError
 
@@ -18,11 +18,6 @@ _FLAG_ENCRYPTED: Final = 0x1
 _DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, UnicodeError, ValueError, struct.error,
 )  # fmt: skip
-# The end of a directory and its 64-bit twin: signature and size of the directory. APPNOTE.TXT 4.3.14 to 4.3.16.
-_END: Final = struct.Struct("<4s8xI")
-_END_64: Final = struct.Struct("<4s36xQ")
-_LOCATOR_64_BYTES: Final = 20
-_TAIL_BYTES: Final = 2**16 + 22 + _LOCATOR_64_BYTES + 56
 
 
 class Archive:
@@ -31,8 +26,7 @@ class Archive:
     def __init__(self, content: IO[bytes], *, budget: int) -> None:
         self._left = budget
         try:
-            _check_directory(content)
-            members = zipfile.ZipFile(content)
+            members = zipfile.ZipFile(cast("IO[bytes]", _Sparing(content)))
         except _DAMAGE as error:
             raise UnreadableError(Failure.CORRUPT) from error
         if len(members.filelist) > MAX_MEMBERS:
@@ -67,20 +61,18 @@ class Archive:
                 yield piece
 
 
-def _check_directory(content: IO[bytes]) -> None:
-    """Refuse a directory of a million members before it is read. Looks where zipfile will look."""
-    end = content.seek(0, 2)
-    content.seek(max(0, end - _TAIL_BYTES))
-    tail = content.read(_TAIL_BYTES)
-    content.seek(0)
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or at + _END.size > len(tail):
-        raise UnreadableError(Failure.CORRUPT)
-    sizes = [_END.unpack_from(tail, at)[1]]
-    twin = at - _LOCATOR_64_BYTES - 56
-    if twin >= 0 and tail[twin:].startswith(b"PK\6\6"):
-        sizes.append(_END_64.unpack_from(tail, twin)[1])
-    elif tail[max(0, at - _LOCATOR_64_BYTES) : at].startswith(b"PK\6\7"):
-        raise UnreadableError(Failure.CORRUPT)
-    if any(DIRECTORY_BYTES < size < 0xFFFFFFFF for size in sizes):
-        raise UnreadableError(Failure.TOO_LARGE_UNPACKED)
+class _Sparing:
+    """A file that is not read in large pieces: zipfile reads a directory in one, and makes ten times its size of it.
+
+    Asked here and not of the directory's own words, since of those there may be several, and zipfile has its own way to
+    choose.
+    """
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+        self.seek, self.tell, self.seekable = content.seek, content.tell, content.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > DIRECTORY_BYTES:
+            raise UnreadableError(Failure.TOO_LARGE_UNPACKED)
+        return self._content.read(size)

@@ -11,6 +11,7 @@ import pytest
 
 from documents import sniffing
 from documents.formats import PARSERS, docx, pptx, xlsx
+from documents.formats.archives import Archive
 from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits, UnreadableError
 from tests.documents import office
@@ -84,6 +85,23 @@ def test_a_hostile_file_ends_in_its_code(tmp_path: Path, name: str) -> None:
     with pytest.raises(ParseFailed) as caught:
         parse(path, DOCX, limits=Limits(seconds=20, decompressed_bytes=20_000_000))
     assert caught.value.code is code
+
+
+def test_a_large_directory_is_refused_unread_whatever_the_end_of_the_file_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The web server looks into archives too, to tell what they are."""
+    member = b"PK\1\2\x14\0" + bytes(22) + struct.pack("<H", 1) + bytes(16) + b"a"
+    directory = member * 100_000
+    # In the second one a mark stands within the true end: what it seems to say of the directory's size is what that
+    # says of its place.
+    ends = [
+        struct.pack("<4s4s2H2IH", b"PK\5\6", disks, 1, 1, len(directory), 0, 0) for disks in (b"", b"PK\5\6")
+    ]
+    monkeypatch.setattr(zipfile, "ZipInfo", lambda *_: pytest.fail("the directory was read"))
+    for end in ends:
+        with pytest.raises(UnreadableError):
+            Archive(BytesIO(directory + end), budget=1_000)
 
 
 def test_each_office_format_is_read_in_the_confined_child(tmp_path: Path) -> None:

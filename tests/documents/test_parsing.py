@@ -103,6 +103,39 @@ def test_a_hostile_child_reaches_nothing_outside(hostile: Hostile, upload: Path,
     assert parse(upload, "text/plain", limits=Limits()).text == "refused"
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.uname().machine != "x86_64", reason="the numbers are x86-64's"
+)
+@pytest.mark.parametrize(
+    ("number", "arguments"),
+    [
+        (29, "0, 4096, 0o1600"),  # shmget: memory that outlives the child
+        (62, "-1, 0"),  # kill everybody
+        (68, "0, 0o1600"),  # msgget
+        (72, "0, 8, os.getppid()"),  # fcntl(F_SETOWN)
+        (72, "0, 10, 9"),  # fcntl(F_SETSIG, SIGKILL)
+        (141, "0, os.getppid(), 19"),  # setpriority
+        (203, "os.getppid(), 8, mask"),  # sched_setaffinity
+        (234, "os.getppid(), os.getppid(), 0"),  # tgkill
+        (248, "b'user', b'name', b'value', 5, -3"),  # add_key
+        (272, "0x10000000"),  # unshare(CLONE_NEWUSER)
+        (302, "os.getppid(), 0, 0, mask"),  # prlimit64, which with RLIMIT_CPU ends whom it is done to
+        (311, "os.getppid(), 0, 0, 0, 0, 0"),  # process_vm_writev
+        (434, "os.getppid(), 0"),  # pidfd_open
+    ],
+)
+def test_a_hostile_child_cannot_touch_its_neighbours(
+    hostile: Hostile, upload: Path, number: int, arguments: str
+) -> None:
+    """By seccomp alone: Landlock refuses signals from Linux 6.12 on, and the rest never."""
+    hostile(
+        "import ctypes, errno; mask = ctypes.create_string_buffer(64); libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"done = libc.syscall({number}, {arguments})\n"
+        "return ParsedDocument(text='refused' if done == -1 and ctypes.get_errno() == errno.EPERM else 'done')"
+    )
+    assert parse(upload, "text/plain", limits=Limits()).text == "refused"
+
+
 def test_the_child_knows_no_secret(hostile: Hostile, upload: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     hostile("return ParsedDocument(text=repr(dict(os.environ)))")
