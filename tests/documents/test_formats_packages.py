@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from documents import sniffing
-from documents.formats import PARSERS, docx, pptx, xlsx
+from documents.formats import PARSERS, archives, docx, pptx, xlsx
 from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits, UnreadableError
 from tests.documents import office
@@ -38,7 +37,7 @@ def many_members(count: int) -> bytes:
 
 
 def locked() -> bytes:
-    return sniffing._OLE + bytes(2000) + "EncryptedPackage".encode("utf-16-le") + bytes(500)
+    return archives.OLE_MAGIC + bytes(2000) + "EncryptedPackage".encode("utf-16-le") + bytes(500)
 
 
 def flagged() -> bytes:
