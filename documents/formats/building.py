@@ -29,7 +29,7 @@ def one_line(text: str) -> str:
 
 
 def whole(text: str | None, otherwise: int, *, digits: int = 6) -> int:
-    """A file's own number, where it is written in no more than so many digits: a stranger chooses how many there are."""
+    """A number that the file writes; `otherwise` where it is none, or has more digits, which a stranger chooses."""
     return int(text) if text and text.isdecimal() and len(text) <= digits else otherwise
 
 

@@ -17,7 +17,7 @@ _CHARACTERS: Final = {
 
 @dataclass(slots=True)
 class Inline:
-    """`text` of a paragraph; `boxes`: the text boxes that hang on it; `notes`: its foot- and endnotes by part and id."""
+    """`text` of a paragraph; `boxes`: text boxes that hang on it; `notes`: its foot- and endnotes by part and id."""
 
     text: str = ""
     boxes: list[Any] = field(default_factory=list)

@@ -72,7 +72,7 @@ async def _first_answer(endpoint: Endpoint, asks: Mapping[str, Ask[T]]) -> T:
 
 def _retrying(seconds: float) -> tenacity.AsyncRetrying:
     return tenacity.AsyncRetrying(
-        # A pause that would outlast the time is not begun: the fallback, or the answer that there is none, comes sooner.
+        # A pause that would outlast the time is not begun: the fallback, or the word that there is none, comes sooner.
         stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(seconds),
         wait=_pause,
         retry=tenacity.retry_if_exception(_worth_retrying),
