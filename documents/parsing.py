@@ -23,10 +23,12 @@ SENTENCES: Final = {
     Failure.ENCRYPTED: "The file is protected with a password. Upload a copy without one.",
     Failure.CORRUPT: "The file is damaged, or is not of the type it seems to be.",
     Failure.NO_TEXT: "The file holds no text.",
-    Failure.NEEDS_OCR: "The file holds only images of pages, which could not be read. Upload a copy that went through text recognition (OCR).",
+    Failure.NEEDS_OCR: "The file holds only images of pages, which could not be read. "
+    "Upload a copy that went through text recognition (OCR).",
     Failure.TOO_MANY_PAGES: "The file has more pages than the {limits.pages:,} allowed.",
     Failure.TOO_LARGE_TEXT: "The file holds more text than the {limits.characters:,} characters allowed.",
-    Failure.TOO_LARGE_UNPACKED: "The file unpacks to more than the {limits.decompressed_bytes:,} bytes, or to more parts, than allowed.",
+    Failure.TOO_LARGE_UNPACKED: "The file unpacks to more than the {limits.decompressed_bytes:,} bytes, "
+    "or to more parts, than allowed.",
     Failure.TOO_DEEP: "The file's parts are nested deeper than allowed.",
     Failure.UNSAFE_XML: "The file declares XML entities, which no office program writes and which only serve attacks.",
     Failure.TIMED_OUT: "Reading the file took longer than the {limits.seconds:g} seconds allowed.",
@@ -136,7 +138,7 @@ def _judge(ending: _Ending, limits: Limits) -> ParsedDocument | Failure:
         logger.info("no whole answer: %s", error)
     if ending.returncode == -signal.SIGXCPU:
         return Failure.TIMED_OUT
-    # Native libraries abort without a word when an allocation fails; the kernel kills. A broken heap aborts with a message.
+    # Native libraries abort without a word when an allocation fails; the kernel kills. A broken heap says so first.
     aborted = ending.returncode == -signal.SIGABRT and not ending.stderr
     if aborted or ending.returncode == -signal.SIGKILL or b"MemoryError" in ending.stderr:
         return Failure.OUT_OF_MEMORY

@@ -159,7 +159,7 @@ def test_a_bucket_that_is_down_or_hangs_answers_an_upload_503_and_is_then_left_a
     for endpoint in (f"http://127.0.0.1:{free_port()}", hanging):
         bucket.forget()
         settings.STORAGES = storage(endpoint)
-        for _ in range(bucket.FAILURES):
+        for _ in range(bucket.BREAKER_FAILURES):
             assert_storage_failed(upload(ours))
         began = time.monotonic()
         assert_storage_failed(upload(ours))
