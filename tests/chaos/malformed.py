@@ -34,7 +34,8 @@ _SERVER = "documents.parsing_server"
 
 def whole() -> Report:
     samples = [*malformed.samples(), *_of_folder(os.environ.get(FOLDER, ""))]
-    return on_its_own_site(lambda up: survived(up, samples))
+    # Their webhooks are of this machine, which has to be allowed; nobody listens there.
+    return on_its_own_site(lambda up: survived(up, samples), WEBHOOK_ALLOWED_NETWORKS="127.0.0.1/32")
 
 
 def _of_folder(folder: str) -> Iterator[Sample]:
