@@ -12,6 +12,7 @@ from typing import Final
 from documents import parsing_frame, parsing_link
 from documents.formats import PARSERS
 from documents.structure import Failure, Limits, ParsedDocument
+from ragsite.lib.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
     """The document in the file at `path`, which is of `media_type` (see `documents.sniffing`).
 
     Raises `ParseFailed` for whatever the file is guilty of, `KeyError` for a media type without a parser,
-    `OSError` when the file cannot be opened.
+    `OSError` when the file cannot be opened, `Unavailable` when the process that starts readers cannot be kept up.
     """
     if media_type not in PARSERS:
         raise KeyError(media_type)
@@ -88,19 +89,19 @@ def _last_words(stderr: bytes | bytearray) -> str:
 
 def _run(source: int, media_type: str, limits: Limits) -> _Ending:
     """Have the file read until the child ends or breaks a limit, and leave nothing of it behind."""
-    ending = _Ending()
     for _ in range(TRIES):
         ending = _Ending()
         try:
             with parsing_link.reading(source, media_type, limits) as child:
                 _read(child, ending, limits)
                 ending.returncode, ending.peak_bytes = child.end()
-            break
         except parsing_link.ServerLost as error:
             logger.warning("the parsing server was lost: %s", error)
-            if ending.stopped is not None:
-                break
-    return ending
+            if ending.stopped is None:
+                continue
+        return ending
+    # No child can end its server: this machine is out of something, or too slow, and the file is not to blame.
+    raise Unavailable("Files cannot be read at the moment.")
 
 
 def _read(child: parsing_link.Child, ending: _Ending, limits: Limits) -> None:
