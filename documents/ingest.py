@@ -200,7 +200,8 @@ def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vecto
     for piece in _pieces(drafts, vectors, size=size):
         mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}
         kept = [(document, text) for document, text in piece if document.pk in mine]
-        made = embed_cached(model, [text for _, text in kept], space=space.pk, patience_seconds=patience)
+        owner, texts = drafts[0].document.tenant_id, [text for _, text in kept]
+        made = embed_cached(model, texts, space=space.pk, owner=owner, patience_seconds=patience)
         for (document, text), vector in zip(kept, made, strict=True):
             vectors[document.pk][text] = vector
             document.progress_done += 1

@@ -33,6 +33,7 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 _LETTER = rf"(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])"
 _WORD = re.compile(rf"[{_UNSPACED}]+|{_LETTER}+(?:[-_./,'’:]{_LETTER}+)*")
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:[-_./,':][a-z0-9]+)*")
+_SWELLING, _SHORT = 2, 100  # how many characters normal form may make of each, and however many there are
 _SEPARATOR = re.compile(r"[-_./,:]")
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
@@ -78,7 +79,9 @@ def terms(text: str) -> list[str]:
 def _words(text: str) -> list[str]:
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    # A page of one Arabic ligature would else be eighteen pages of words, and take as long.
+    most = _SWELLING * len(text) + _SHORT
+    return _WORD.findall(unicodedata.normalize("NFKC", text)[:most].casefold())
 
 
 def _split(word: str) -> Iterator[str]:

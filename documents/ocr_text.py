@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from statistics import mean, median
 from typing import Final
 
@@ -16,6 +16,10 @@ LEGIBLE: Final = 55.0  # of 100, on average over a page: below it a picture was 
 WIDE_GAP: Final = 1.3  # of a line's height: between columns and cells
 WORD: Final = "5"  # the level of a word's row
 PAGE_BREAK: Final = "\n\n"
+MOST_WORDS: Final = (
+    10_000  # of a page; a newspaper's has some 5,000, and lines are put in order by comparing them
+)
+_FURTHEST: Final = 1 << 20  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class _Word:
 
 def page(tsv: str) -> Page:
     """What the page says, in reading order; nothing where Tesseract itself believes little of it."""
-    words = [word for row in tsv.splitlines() if (word := _word(row)) and word.certain >= CERTAIN]
+    found = (_word(row) for row in tsv.splitlines())
+    words = list(islice((word for word in found if word and word.certain >= CERTAIN), MOST_WORDS))
     letters = [word for word in words if any(map(str.isalnum, word.text))]
     if not letters or mean(word.certain for word in letters) < LEGIBLE:
         return Page("", [])
@@ -55,7 +60,7 @@ def _word(row: str) -> _Word | None:
         return None
     text = pdf_words.clean(cells[11]).strip()
     try:
-        left, top, width, height = (min(int(cell), 1 << 20) for cell in cells[6:10])
+        left, top, width, height = (max(-_FURTHEST, min(int(cell), _FURTHEST)) for cell in cells[6:10])
         certain = float(cells[10])
     except ValueError:
         return None

@@ -50,6 +50,8 @@ def draft(document: Document) -> Draft | None:
         return None
     with timed(document, Stage.PARSING):
         parsed = _parse(document)
+    if document.queue == Queue.DEFAULT and len(parsed.text) > settings.QUICK_CHUNKS * chunking.MAXIMUM:
+        raise TakesLong  # told before the work is done, which may be most of what there is
     if len(parsed.text) > _LONG and not states.advance([document], Stage.CHUNKING):
         return None
     with timed(document, Stage.CHUNKING):

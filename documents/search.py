@@ -56,7 +56,7 @@ def candidates(scope: Scope, question: str) -> Found:
     started = perf_counter()
     space = spaces.active()
     model = spaces.model(space)
-    vector = embed_cached(model, [question], space=space.pk)[0]
+    vector = embed_cached(model, [question], space=space.pk, owner=scope.tenant_id)[0]
     embedded = perf_counter()
     with row_security.within(scope.tenant_id):
         terms = terms_of(scope.tenant_id, question)

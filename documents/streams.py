@@ -57,7 +57,7 @@ class Following:
     """The events of a document that is not finished. Whoever sends them closes it."""
 
     def __init__(self, document: Document, look: Look, *, first: bytes, seen: str) -> None:
-        self._tenant_id, self._document_id = document.tenant_id, document.pk
+        self.tenant_id, self._document_id = document.tenant_id, document.pk
         self._look = look
         self._next, self._seen = first or _ALIVE, seen
         self._over = False
@@ -97,7 +97,7 @@ class Following:
 
     def _seen_now(self) -> bytes:
         """An event when something has changed. Its sender has left the request's middleware: see `row_security`."""
-        with row_security.within(self._tenant_id):
+        with row_security.within(self.tenant_id):
             document = self._look()
             if document is None:
                 self._over = True
@@ -128,7 +128,9 @@ _counting = threading.Lock()
 
 def _admit(stream: Following) -> None:
     with _counting:
-        if len(_open) >= settings.EVENT_STREAMS:
+        own = sum(other.tenant_id == stream.tenant_id for other in _open)
+        # The last one is for another tenant: else one could keep all the others from following anything.
+        if len(_open) >= settings.EVENT_STREAMS or own >= max(1, settings.EVENT_STREAMS - 1):
             raise Unavailable(
                 "As many documents are followed as can be. Ask for the document itself, or try again.",
                 code="too_many_streams",

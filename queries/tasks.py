@@ -8,14 +8,15 @@ from ragsite.lib import partitions
 
 
 # Chores come again by themselves: one that ends its worker must not be the next one's first.
-@shared_task(base=DjangoTask, lane="low", acks_late=True, reject_on_worker_lost=False)
+# Not behind documents: a scan of many pages takes half an hour, and a tenant may have many of those.
+@shared_task(base=DjangoTask, lane="critical", acks_late=True, reject_on_worker_lost=False)
 def make_partitions() -> None:
     """Keeps the months to come ready, so that no row has to go into the default partition."""
     for table in retention.PARTITIONED:
         partitions.make_ahead(table)
 
 
-@shared_task(base=DjangoTask, lane="low", acks_late=True, reject_on_worker_lost=False)
+@shared_task(base=DjangoTask, lane="critical", acks_late=True, reject_on_worker_lost=False)
 def prune() -> None:
     """Deletes what is older than it is to be kept."""
     retention.prune()

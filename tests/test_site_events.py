@@ -21,7 +21,7 @@ STREAMS = 2
 SETTINGS = {
     "WEB_WORKERS": "1",
     "WEB_THREADS": str(STREAMS + 2),
-    "EVENT_STREAMS": str(STREAMS),
+    "EVENT_STREAMS": str(STREAMS + 1),  # one is kept for another tenant
     "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
     "WEBHOOK_TIMEOUT_SECONDS": "3",
 }

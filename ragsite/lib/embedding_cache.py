@@ -1,4 +1,7 @@
-"""A day's memory of vectors in Redis, by `emb:{space}:{sha256(text)}`. A dead Redis costs speed, never an answer."""
+"""A day's memory of vectors in Redis, by `emb:{space}:{owner}:{sha256(text)}`. A dead Redis costs speed, never an answer.
+
+Each owner has its own: how quickly a text is embedded would tell everybody else that somebody has it, or has asked it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -21,30 +24,36 @@ Item = TypeVar("Item")
 
 
 def embed_cached(
-    model: EmbeddingModel, texts: Sequence[str], *, space: object, patience_seconds: float = 0.0
+    model: EmbeddingModel,
+    texts: Sequence[str],
+    *,
+    space: object,
+    owner: object,
+    patience_seconds: float = 0.0,
 ) -> Vectors:
-    """As `embeddings.embed`, but what `space` (an id: one model at one precision) knows is looked up; each text once.
+    """As `embeddings.embed`, but what `space` (an id: one model at one precision) knows of `owner`'s texts is looked up;
+    each text once.
 
     Meant for all the texts of a batch at once, whichever documents they are from: the fewer calls, the fewer requests.
     """
     if not texts:
         return embed(model, [])
-    known = _fetched(list(dict.fromkeys(texts)), model.dimensions, space=space)
+    known = _fetched(list(dict.fromkeys(texts)), model.dimensions, space=space, owner=owner)
     missing = [text for text in dict.fromkeys(texts) if text not in known]
     if missing:
         fresh = dict(zip(missing, embed(model, missing, patience_seconds=patience_seconds), strict=True))
-        _store(fresh, space=space)
+        _store(fresh, space=space, owner=owner)
         known |= fresh
     return np.stack([known[text] for text in texts])
 
 
-def key_of(text: str, *, space: object) -> str:
+def key_of(text: str, *, space: object, owner: object) -> str:
     """Where a text's vector is kept."""
-    return f"emb:{space}:{sha256(text.encode()).hexdigest()}"
+    return f"emb:{space}:{owner}:{sha256(text.encode()).hexdigest()}"
 
 
-def _fetched(texts: Sequence[str], dimensions: int, *, space: object) -> dict[str, Vectors]:
-    keys = [key_of(text, space=space) for text in texts]
+def _fetched(texts: Sequence[str], dimensions: int, *, space: object, owner: object) -> dict[str, Vectors]:
+    keys = [key_of(text, space=space, owner=owner) for text in texts]
     values: list[Any] = []
     for part in _parts(keys, dimensions):
         found = redis_client.attempted(partial(_get, keys=part))
@@ -73,10 +82,12 @@ def _read(value: bytes | None, dimensions: int) -> Vectors | None:
     return vector if abs(length - 1) < _UNIT_TOLERANCE else None  # which also refuses nan
 
 
-def _store(vectors: Mapping[str, Vectors], *, space: object) -> None:
+def _store(vectors: Mapping[str, Vectors], *, space: object, owner: object) -> None:
     dimensions = len(next(iter(vectors.values())))
     for part in _parts(list(vectors.items()), dimensions):
-        values = {key_of(text, space=space): vector.astype("<f2").tobytes() for text, vector in part}
+        values = {
+            key_of(text, space=space, owner=owner): vector.astype("<f2").tobytes() for text, vector in part
+        }
         redis_client.attempted(partial(_set, values=values))  # the vectors are at hand all the same
 
 

@@ -95,7 +95,7 @@ def _embedded(space: Any, text: str) -> NDArray[np.float32]:
     from documents import spaces
     from ragsite.lib.embedding_cache import embed_cached
 
-    return np.asarray(embed_cached(spaces.model(space), [text], space=space.pk)[0])
+    return np.asarray(embed_cached(spaces.model(space), [text], space=space.pk, owner="a look")[0])
 
 
 def _tenant() -> UUID:

@@ -10,9 +10,11 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, intake, parsing, reading, states, tasks
+from apikeys import tasks as key_tasks
+from documents import chunking, indexing, ingest, intake, parsing, reading, states, tasks
 from documents.models import Chunk, Document
 from documents.structure import Failure, ParsedDocument
+from queries import tasks as query_tasks
 from ragsite.lib.errors import ModelRefused, Unavailable
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import Party, make_document
@@ -154,6 +156,24 @@ def test_a_file_of_many_chunks_is_left_to_the_other_lane(
     tasks.process_large()
     assert (fresh(document).status, fresh(document).attempts) == ("ready", 1)
     assert set(fresh(document).timings) == {"waiting", "parsing", "chunking", "embedding", "storing"}
+
+
+def test_a_text_that_must_have_many_chunks_is_left_to_the_other_lane_uncut(
+    tenant: Tenant, settings: Settings, parser: Callable[[Parser], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cutting is linear, and yet takes half a minute of four megabytes of the shortest paragraphs."""
+    parser(plain)
+    settings.QUICK_CHUNKS = 3
+    monkeypatch.setattr(chunking, "chunk", lambda _: pytest.fail("it was cut"))
+    document = make_document(tenant, "a\n\n" * 2_000)
+    tasks.process()
+    assert (fresh(document).queue, fresh(document).attempts, fresh(document).status) == ("low", 0, "queued")
+
+
+def test_what_the_site_owes_everybody_waits_behind_no_document() -> None:
+    """A scan may take OCR_SECONDS, and the lane for large files has one process; retention has a law behind it."""
+    chores = (query_tasks.prune, query_tasks.make_partitions, key_tasks.fold_tally, tasks.sweep)
+    assert {chore.lane for chore in chores} == {"critical"}
 
 
 def test_where_a_file_begins_is_told_by_its_size(settings: Settings) -> None:

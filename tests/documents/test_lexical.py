@@ -114,3 +114,9 @@ def test_idf_falls_with_the_number_of_documents_and_is_never_negative() -> None:
     values = [lexical.idf(100, containing) for containing in range(101)]
     assert values == sorted(values, reverse=True)
     assert values[-1] > 0
+
+
+def test_a_character_that_stands_for_a_sentence_counts_for_little_where_there_is_nothing_else() -> None:
+    """Time grows with the terms: 1,000 of these would be 4,000 words."""
+    assert len(lexical.terms("\ufdfa")) == 4
+    assert len(lexical.terms("\ufdfa " * 1_000)) < 1_000

@@ -183,6 +183,14 @@ def test_what_tesseract_is_not_sure_of_is_no_text() -> None:
     assert ocr_text.page("level\tpage_num\n5\t1\tnonsense\n" + row("x", float("nan"))).text == ""
 
 
+def test_a_tesseract_that_was_taken_over_is_not_believed() -> None:
+    """What it says is read in the worker, which has no limits of its own."""
+    row = "5\t1\t1\t1\t1\t1\t{}\t10\t100\t40\t96\tword".format
+    assert ocr_text.page(row(f"-{'9' * 400}")).text == "word"
+    many = [row(number) for number in range(2 * ocr_text.MOST_WORDS)]
+    assert len(ocr_text.page("\n".join(many)).text.split()) == ocr_text.MOST_WORDS
+
+
 def test_pages_are_filled_in_where_they_belong() -> None:
     parsed = ParsedDocument("a\n\n\n\nstamp", [Block(0, 1), Block(5, 10)], [0, 3, 5], unread_pages=[2, 3])
     filled = ocr_text.filled(parsed, {2: ocr_text.Page("scan", [Block(0, 4)])})

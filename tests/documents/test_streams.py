@@ -107,13 +107,15 @@ def test_while_nothing_happens_a_comment_comes_and_at_last_the_end(ours: Party, 
     assert b"\nretry: 1000\n" in rest[-1]
 
 
-def test_more_than_a_process_keeps(ours: Party, settings: Any) -> None:
-    settings.EVENT_STREAMS = 2
+def test_more_than_a_process_keeps(ours: Party, theirs: Party, settings: Any) -> None:
+    settings.EVENT_STREAMS = 3
     document = make_document(ours.tenant, "A text.")
     held = [follow(ours, document) for _ in range(2)]
     refused = follow(ours, document, Accept="text/event-stream")
     problem(refused, 503, "too_many_streams")
     assert refused["Retry-After"] == "5"
+    others = follow(theirs, make_document(theirs.tenant, "A text."))
+    assert others.status_code == 200  # one tenant does not take them all
     held[0].close()  # and not forgotten, as one that nobody holds would be
     assert follow(ours, document).status_code == 200
 
