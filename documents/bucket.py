@@ -23,12 +23,12 @@ from ragsite.lib.per_process import PerProcess
 CONNECT_SECONDS: Final = 3
 READ_SECONDS: Final = 10
 TRIES: Final = 2
-FAILURES: Final = 3
-RESET_SECONDS: Final = 5.0
+BREAKER_FAILURES: Final = 3
+BREAKER_RESET_SECONDS: Final = 5.0
 # A part is in memory while it is sent. With threads it would be ten of them.
 PART_BYTES: Final = 8 * 1024 * 1024
 _FROM_MEMORY: Final = 1024 * 1024  # what is read is kept in a file beyond this
-_FAILURES: Final = (BotoCoreError, ClientError, Boto3Error, HTTPError)
+_CLIENT_ERRORS: Final = (BotoCoreError, ClientError, Boto3Error, HTTPError)
 
 
 class Bucket(S3Storage):  # type: ignore[misc]  # it comes without types
@@ -37,7 +37,7 @@ class Bucket(S3Storage):  # type: ignore[misc]  # it comes without types
     def __init__(self, **options: Any) -> None:
         super().__init__(
             **options,
-            client_config=_client(own_endpoint=bool(options.get("endpoint_url"))),
+            client_config=_client_config(own_endpoint=bool(options.get("endpoint_url"))),
             transfer_config=TransferConfig(
                 multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False
             ),
@@ -79,7 +79,7 @@ class Bucket(S3Storage):  # type: ignore[misc]  # it comes without types
             return saved
 
 
-def _client(*, own_endpoint: bool) -> Config:
+def _client_config(*, own_endpoint: bool) -> Config:
     return Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
@@ -93,7 +93,7 @@ def _client(*, own_endpoint: bool) -> Config:
 
 
 def _breaker(_: str) -> Breaker:
-    return Breaker("S3", failures=FAILURES, reset_seconds=RESET_SECONDS, counts=_is_failure)
+    return Breaker("S3", failures=BREAKER_FAILURES, reset_seconds=BREAKER_RESET_SECONDS, counts=_is_failure)
 
 
 _breakers: PerProcess[str, Breaker] = PerProcess(_breaker)
@@ -117,5 +117,5 @@ def _reaching() -> Iterator[None]:
 def _as_oserror() -> Iterator[None]:
     try:
         yield
-    except _FAILURES as error:
+    except _CLIENT_ERRORS as error:
         raise OSError(f"S3: {error}") from error

@@ -1,4 +1,4 @@
-"""System checks: what keeps uploads from being stored or read as they should be, and questions from being asked as configured."""
+"""System checks: whether uploads can be stored and read as they should be, and questions asked as configured."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -67,7 +67,8 @@ def languages_are_installed(**_: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"Tesseract has no models for what OCR_LANGUAGES names: {', '.join(missing) or 'nothing'}.",
-            hint="Install them (tesseract-ocr-deu for deu), or change OCR_LANGUAGES. Scanned pages are not read until then.",
+            hint="Install them (tesseract-ocr-deu for deu), or change OCR_LANGUAGES. "
+            "Scanned pages are not read until then.",
             id="ragsite.W006",
         )
     ]

@@ -33,7 +33,8 @@ class Piece:
     """One chunk: `text[start:end]` of its document, white space stripped at both ends.
 
     `ordinal` counts from 0 and pages from 1 (None where the document has none); `heading` is the path of
-    headings that it stands under, joined by " > ", or empty. Rows of a table that is cut have its header row as the last.
+    headings that it stands under, joined by " > ", or empty. Rows of a table that is cut have its header row as the
+    last.
     """
 
     ordinal: int
@@ -161,7 +162,7 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """`text[start:end]` in runs of at most `TARGET` characters if it is over `MAXIMUM`, cut at white space where there is any."""
+    """`text[start:end]` in runs of at most `TARGET` characters if it is over `MAXIMUM`, cut at white space if any."""
     while end - start > MAXIMUM:
         run = text[start : start + TARGET]
         words = run.rsplit(maxsplit=1)

@@ -5,26 +5,21 @@ that counts of terms stay exact whoever else is loading, and raises the corpus v
 """
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from django.db import connection, transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
-from numpy.typing import NDArray
-from pgvector import HalfVector, SparseVector
+from pgvector import HalfVector
 
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import chunking, copying, files, lexical, spaces, states, versions
-from documents.chunking import Piece
+from documents import copying, files, passages, spaces, states, versions
 from documents.models import (
     Chunk,
     ChunkVector,
@@ -32,9 +27,9 @@ from documents.models import (
     CorpusStatistics,
     Document,
     DocumentText,
-    EmbeddingSpace,
     Term,
 )
+from documents.passages import Prepared
 from ragsite.lib.identifiers import uuid7
 
 CHUNK_COLUMNS = {
@@ -71,49 +66,6 @@ _DROP_UNUSED_TERMS = """
 DELETE FROM documents_term USING (SELECT DISTINCT tenant_id, unnest(terms) AS term FROM documents_chunk WHERE document_id = ANY(%s)) AS gone
 WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term AND documents_term.chunks = 0
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A piece of a document: its text, what is indexed and embedded for it, and the ids of that one's terms."""
-
-    piece: Piece
-    text: str
-    context: str
-    terms: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A claimed document and what is to be stored for it.
-
-    `pages` is None where the format has none; `vectors` has, for each live space, (passages, its dimensions).
-    """
-
-    document: Document
-    text: str
-    pages: int | None
-    title: str
-    passages: Sequence[Passage]
-    vectors: Mapping[EmbeddingSpace, NDArray[np.float32]]
-
-
-def analyse(tenant_id: UUID, text: str, pieces: Iterable[Piece], *, title: str) -> list[Passage]:
-    passages = []
-    for piece in pieces:
-        span = text[piece.start : piece.end]
-        context = chunking.in_context(span, title=title, heading=piece.heading)
-        passages.append(Passage(piece, span, context, term_ids(tenant_id, context)))
-    return passages
-
-
-def context(chunk: Chunk) -> str:
-    """What a stored chunk is indexed and embedded as."""
-    return chunking.in_context(chunk.text, title=chunk.document.title, heading=chunk.heading)
-
-
-def term_ids(tenant_id: UUID, text: str) -> list[int]:
-    return [lexical.term_id(tenant_id, term) for term in lexical.terms(text)]
 
 
 def load(batch: Sequence[Prepared]) -> None:
@@ -286,7 +238,7 @@ def _chunk_rows(prepared: Prepared, ids: Sequence[UUID], average: float) -> Iter
             piece.end,
             len(passage.terms),
             sorted(set(passage.terms)),
-            weights(passage.terms, average),
+            passages.weights(passage.terms, average),
         )
 
 
@@ -294,10 +246,3 @@ def _vector_rows(prepared: Prepared, ids: Sequence[UUID]) -> Iterator[tuple[Any,
     for space, vectors in prepared.vectors.items():
         for pk, vector in zip(ids, vectors, strict=True):
             yield pk, space.pk, prepared.document.tenant_id, HalfVector(vector)
-
-
-def weights(terms: Sequence[int], average: float) -> SparseVector:
-    """A chunk's BM25 weights by term, in a corpus whose chunks have so many terms on average."""
-    weights = lexical.document_weights(Counter(terms), length=len(terms), average_length=average)
-    # A sparsevec counts its dimensions from 1, pgvector's Python class from 0.
-    return SparseVector({term - 1: weight for term, weight in weights.items()}, lexical.MAX_DIMENSIONS)

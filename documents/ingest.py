@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from uuid import UUID
 
 import numpy as np
@@ -13,12 +13,12 @@ from django.db import DatabaseError, connection, transaction
 from numpy.typing import NDArray
 
 from documents import files, indexing, parsing, reading, reweighing, spaces, states, versions
-from documents.indexing import Prepared
 from documents.models import Document, EmbeddingSpace
+from documents.passages import Prepared
 from documents.reading import Draft, TakesLong
-from ragsite.lib import row_security
+from ragsite.lib import postgres, row_security
 from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.errors import AppError, ModelRefused
+from ragsite.lib.errors import AppError, ModelRefused, Unavailable
 
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.
@@ -26,6 +26,9 @@ BATCH = 256
 # A batch whose files take longer to read is cut short: what is left of it is claimed again, after other tenants'.
 READING_SECONDS = 2.0
 ENDPOINT_BATCH = 2_048  # an endpoint's time goes to requests, and one holds so many at the most
+# A worker waits so long for Postgres to be back. It has nothing else to do; what takes longer costs an attempt.
+OUTAGE_SECONDS = 300.0
+_LOOK_SECONDS = 0.25
 _HEARTBEATS_A_LEASE = 4
 
 logger = structlog.get_logger(__name__)
@@ -41,11 +44,40 @@ def process(batch: Sequence[Document]) -> None:
     attempt meanwhile is dropped, and nothing is written for it.
     """
     with _heartbeat(batch):
-        drafts = list(_drafts(batch))
-        while not _stored(_embedded(drafts)):
-            logger.info("embedding spaces were changed before documents were stored", documents=len(drafts))
-        if drafts:
-            reweighing.settle(drafts[0].document.tenant_id)
+        try:
+            _process(batch)
+        except postgres.DOWN as error:
+            if not postgres.is_away(error):
+                raise
+            _outlast(batch, error)
+
+
+def _process(batch: Sequence[Document]) -> None:
+    drafts = list(_drafts(batch))
+    while not _stored(_embedded(drafts)):
+        logger.info("embedding spaces were changed before documents were stored", documents=len(drafts))
+    if drafts:
+        reweighing.settle(drafts[0].document.tenant_id)
+
+
+def _outlast(batch: Sequence[Document], error: Exception) -> None:
+    """Gives back what an outage of Postgres broke off, once it is over.
+
+    Else each outage would cost every document that it hits an attempt, and the third one would fail it. One that
+    brings Postgres down by itself is tried ever less often, and failed after a day.
+    """
+    logger.warning("Postgres was lost", documents=len(batch), error=str(error))
+    deadline = monotonic() + OUTAGE_SECONDS
+    while True:
+        connection.close()  # what is left of it would be asked again
+        try:
+            _give_back(batch, Unavailable("The database was away while the document was being processed."))
+        except postgres.DOWN:
+            if monotonic() > deadline:
+                raise
+            sleep(_LOOK_SECONDS)
+        else:
+            return
 
 
 def process_now(document_id: UUID) -> None:
@@ -163,7 +195,7 @@ def _vectors(drafts: Sequence[Draft], space: EmbeddingSpace) -> dict[UUID, Vecto
     """The vectors of each document's passages, by its id; of those that are still ours."""
     model = spaces.model(space)
     size = BATCH if model.provider == "local" else ENDPOINT_BATCH
-    patience = settings.EMBEDDING_PATIENCE_SECONDS
+    patience = spaces.patience(space)
     vectors = {draft.document.pk: _known(draft, space) for draft in drafts}
     for piece in _pieces(drafts, vectors, size=size):
         mine = {document.pk for document in states.advance(_documents(piece), Stage.EMBEDDING)}

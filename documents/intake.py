@@ -19,7 +19,6 @@ from ragsite.lib.errors import Conflict, Invalid, NotFound, TooLarge, Unsupporte
 
 DEFAULT_COLLECTION = "default"
 MAX_METADATA_BYTES = 16 * 1024
-_HEAD_BYTES = 64 * 1024
 
 
 def store(
@@ -35,8 +34,8 @@ def store(
     """The document of these bytes, and whether it is new or has to be processed again.
 
     The same bytes in the same collection are the same document. With `replace` it takes the place of the collection's
-    earlier documents of this name, once it is ready (see `documents.versions`). Raises Invalid (`empty_file`), TooLarge,
-    UnsupportedType, and Unavailable (`storage_failed`) where the disk is full: nothing is left then.
+    earlier documents of this name, once it is ready (see `documents.versions`). Raises Invalid (`empty_file`),
+    TooLarge, UnsupportedType, and Unavailable (`storage_failed`) where the disk is full: nothing is left then.
     """
     name = display_name(filename)
     with files.failures(), TemporaryFile() as spool:
@@ -52,11 +51,7 @@ def store(
                 collection=collection,
                 sha256=digest,
                 defaults={
-                    "title": PurePosixPath(name).stem[:300] or name,
-                    "filename": name,
-                    "media_type": media_type,
-                    "bytes": size,
-                    "queue": lane(size),
+                    **_described(name, media_type=media_type, size=size),
                     "file": path,
                     "metadata": dict(metadata or {}),
                     "uploaded_by": uploaded_by,
@@ -65,6 +60,12 @@ def store(
                 replace=replace,
             )
     return document, created or _revived(document)
+
+
+def _described(name: str, *, media_type: str, size: int) -> dict[str, Any]:
+    """What a file says of its document."""
+    title = PurePosixPath(name).stem[:300] or name
+    return {"title": title, "filename": name, "media_type": media_type, "bytes": size, "queue": lane(size)}
 
 
 def lane(size: int) -> Document.Queue:
@@ -121,7 +122,7 @@ def _spool(chunks: Iterable[bytes], spool: IO[bytes]) -> tuple[str, int, bytes]:
         if size > settings.MAX_UPLOAD_BYTES:
             raise TooLarge(f"A file may have {settings.MAX_UPLOAD_BYTES} bytes.", code="file_too_large")
         digest.update(piece)
-        head += piece[: max(0, _HEAD_BYTES - len(head))]
+        head += piece[: max(0, sniffing.HEAD_BYTES - len(head))]
         spool.write(piece)
     if not size:
         raise Invalid("The file is empty.", code="empty_file")

@@ -1,8 +1,8 @@
 """Reads with Tesseract the pages that show text without holding it, where it is installed.
 
-Two kinds of children do it, each confined as the one that parses (`documents.sandbox`): one draws the pages, one at a time,
-through a pipe (`documents.ocr_render`), and for each page one becomes Tesseract (`documents.ocr_launch`), which has the
-image as its input and answers with words and where they stand.
+Two kinds of children do it, each confined as the one that parses (`documents.sandbox`): one draws the pages, one at a
+time, through a pipe (`documents.ocr_render`), and for each page one becomes Tesseract (`documents.ocr_launch`), which
+has the image as its input and answers with words and where they stand.
 """
 
 import logging
@@ -37,10 +37,10 @@ def is_needed(parsed: ParsedDocument) -> bool:
 
 
 def complete(path: Path, parsed: ParsedDocument, *, limits: Limits) -> ParsedDocument:
-    """`parsed`, read from the file at `path`, with the text of the pages that need recognition, as far as it can be had.
+    """`parsed`, read from the file at `path`, with the text of the pages that need recognition, where it can be had.
 
-    What stays in `unread_pages` was not read: recognition is off, failed, or reached its limit. Raises `ParseFailed` when
-    there is no text then.
+    What stays in `unread_pages` was not read: recognition is off, failed, or reached its limit. Raises `ParseFailed`
+    when there is no text then.
     """
     if is_needed(parsed):
         parsed = ocr_text.filled(parsed, _read(path, parsed.unread_pages, limits))

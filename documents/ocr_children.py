@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,17 +14,12 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic
 from typing import IO, Final
 
-from documents import ocr_render
+from documents import interpreters, ocr_render
 from documents.structure import Limits
 
 logger = logging.getLogger(__name__)
 
 TSV_BYTES: Final = 8 << 20  # of one page: a word is a line of about 60
-# -I keeps the environment and the working directory out of the import path, which then is given explicitly.
-_START: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from documents.{module} import main; main(sys.argv[2:])"
-)
-_ROOT: Final = str(Path(__file__).resolve().parent.parent)
 
 
 class RenderingFailed(Exception):
@@ -88,30 +82,20 @@ def recognise(bitmap: Bitmap, arguments: Sequence[str], *, limits: Limits, secon
 def _started(
     module: str, arguments: Sequence[str], *, source: IO[bytes], folder: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [
-        sys.executable,
-        "-I",
-        "-X",
-        "utf8",
-        "-c",
-        _START.format(module=module),
-        _ROOT,
-        str(os.getpid()),
-    ]
     child = subprocess.Popen(
-        [*command, *arguments],
+        interpreters.command(module, *arguments),
         stdin=source,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+        env=interpreters.environment(),
         start_new_session=True,
     )
     with child:
         try:
             yield child
         finally:
-            # It leads its own session, so nobody else is in the group. Gone already is as well.
+            # It leads its own session, so that nobody else is in the group. It may be gone already.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
 

@@ -1,7 +1,7 @@
 """What becomes Tesseract, started by `documents.ocr`: gives up all that reading one image does not need.
 
-Tesseract then reads a PGM from standard input and writes TSV to standard output. It can start nothing but itself, open no
-socket, write no file, and read nothing but libraries and its models. Arguments: the parent's process id, seconds,
+Tesseract then reads a PGM from standard input and writes TSV to standard output. It can start nothing but itself, open
+no socket, write no file, and read nothing but libraries and its models. Arguments: the parent's process id, seconds,
 bytes of memory, the program, the folder of its models (empty: its own), the languages joined by "+".
 """
 
@@ -30,4 +30,5 @@ def main(arguments: list[str]) -> None:
     if models:
         environment["TESSDATA_PREFIX"] = models
     settings = ["-l", languages, "--dpi", DPI, "--psm", "3", "-c", "tessedit_create_tsv=1"]
-    os.execve(program, [program, "stdin", "stdout", *settings], environment)  # noqa: S606  a shell is what it must not have
+    # No shell: it could start others.
+    os.execve(program, [program, "stdin", "stdout", *settings], environment)  # noqa: S606

@@ -11,21 +11,18 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from documents import sandbox, system_calls
+from documents import sandbox
 from documents.structure import Limits
 
 HEAD: Final = struct.Struct("<III")
 MAX_PIXELS: Final = 20_000_000  # two A4 pages at 300 dpi; a larger page is drawn at fewer dots an inch
-SYSTEM_FOLDERS: Final = ("/usr", "/lib", "/lib64")
 
 
 def main(arguments: list[str]) -> None:
     parent_pid, seconds, memory_bytes, *pages = arguments
     sandbox.die_with(int(parent_pid))
     sandbox.limit_resources(Limits(float(seconds), int(memory_bytes)))
-    code_folder = str(Path(__file__).parent)
-    sandbox.confine((sys.prefix, sys.base_prefix, code_folder, *SYSTEM_FOLDERS), sys.stdin.fileno())
-    system_calls.refuse()
+    sandbox.leave_only(sys.stdin.fileno())
     from documents.formats import pdf_bitmaps  # noqa: PLC0415  the library comes in only when nothing can be harmed
 
     for number, width, height, grey in pdf_bitmaps.draw(Path("/dev/stdin"), map(int, pages), most=MAX_PIXELS):

@@ -12,6 +12,7 @@ from typing import Final
 from documents import parsing_frame, parsing_link
 from documents.formats import PARSERS
 from documents.structure import Failure, Limits, ParsedDocument
+from ragsite.lib.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +24,12 @@ SENTENCES: Final = {
     Failure.ENCRYPTED: "The file is protected with a password. Upload a copy without one.",
     Failure.CORRUPT: "The file is damaged, or is not of the type it seems to be.",
     Failure.NO_TEXT: "The file holds no text.",
-    Failure.NEEDS_OCR: "The file holds only images of pages, which could not be read. Upload a copy that went through text recognition (OCR).",
+    Failure.NEEDS_OCR: "The file holds only images of pages, which could not be read. "
+    "Upload a copy that went through text recognition (OCR).",
     Failure.TOO_MANY_PAGES: "The file has more pages than the {limits.pages:,} allowed.",
     Failure.TOO_LARGE_TEXT: "The file holds more text than the {limits.characters:,} characters allowed.",
-    Failure.TOO_LARGE_UNPACKED: "The file unpacks to more than the {limits.decompressed_bytes:,} bytes, or to more parts, than allowed.",
+    Failure.TOO_LARGE_UNPACKED: "The file unpacks to more than the {limits.decompressed_bytes:,} bytes, "
+    "or to more parts, than allowed.",
     Failure.TOO_DEEP: "The file's parts are nested deeper than allowed.",
     Failure.UNSAFE_XML: "The file declares XML entities, which no office program writes and which only serve attacks.",
     Failure.TIMED_OUT: "Reading the file took longer than the {limits.seconds:g} seconds allowed.",
@@ -59,7 +62,7 @@ def parse(path: Path, media_type: str, *, limits: Limits) -> ParsedDocument:
     """The document in the file at `path`, which is of `media_type` (see `documents.sniffing`).
 
     Raises `ParseFailed` for whatever the file is guilty of, `KeyError` for a media type without a parser,
-    `OSError` when the file cannot be opened.
+    `OSError` when the file cannot be opened, `Unavailable` when the process that starts readers cannot be kept up.
     """
     if media_type not in PARSERS:
         raise KeyError(media_type)
@@ -86,19 +89,19 @@ def _last_words(stderr: bytes | bytearray) -> str:
 
 def _run(source: int, media_type: str, limits: Limits) -> _Ending:
     """Have the file read until the child ends or breaks a limit, and leave nothing of it behind."""
-    ending = _Ending()
     for _ in range(TRIES):
         ending = _Ending()
         try:
             with parsing_link.reading(source, media_type, limits) as child:
                 _read(child, ending, limits)
                 ending.returncode, ending.peak_bytes = child.end()
-            break
         except parsing_link.ServerLost as error:
             logger.warning("the parsing server was lost: %s", error)
-            if ending.stopped is not None:
-                break
-    return ending
+            if ending.stopped is None:
+                continue
+        return ending
+    # No child can end its server: this machine is out of something, or too slow, and the file is not to blame.
+    raise Unavailable("Files cannot be read at the moment.")
 
 
 def _read(child: parsing_link.Child, ending: _Ending, limits: Limits) -> None:
@@ -136,7 +139,7 @@ def _judge(ending: _Ending, limits: Limits) -> ParsedDocument | Failure:
         logger.info("no whole answer: %s", error)
     if ending.returncode == -signal.SIGXCPU:
         return Failure.TIMED_OUT
-    # Native libraries abort without a word when an allocation fails; the kernel kills. A broken heap aborts with a message.
+    # Native libraries abort without a word when an allocation fails; the kernel kills. A broken heap says so first.
     aborted = ending.returncode == -signal.SIGABRT and not ending.stderr
     if aborted or ending.returncode == -signal.SIGKILL or b"MemoryError" in ending.stderr:
         return Failure.OUT_OF_MEMORY

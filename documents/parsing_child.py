@@ -9,22 +9,18 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from documents import parsing_frame, sandbox, system_calls
+from documents import parsing_frame, sandbox
 from documents.formats import PARSERS
 from documents.structure import MAX_BLOCKS, Failure, Limits, ParsedDocument, UnreadableError
 
 INPUT: Final = Path("/dev/stdin")
-# What an interpreter, its libraries and the system's shared objects are read from.
-SYSTEM_FOLDERS: Final = ("/usr", "/lib", "/lib64")
 
 
 def main(media_type: str, limits: Limits, *, server: int) -> None:
     """Parse standard input and answer; every failure that can be named is a frame, the others end the process."""
     sandbox.die_with(server)
     sandbox.limit_resources(limits)
-    code_folder = str(Path(__file__).parent)
-    sandbox.confine((sys.prefix, sys.base_prefix, code_folder, *SYSTEM_FOLDERS), sys.stdin.fileno())
-    system_calls.refuse()
+    sandbox.leave_only(sys.stdin.fileno())
     answer(PARSERS[media_type], limits)
 
 

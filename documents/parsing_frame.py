@@ -12,8 +12,8 @@ from documents.structure import LABEL_CHARACTERS, MAX_BLOCKS, Block, Failure, Ki
 
 _KINDS: Final = list(Kind)
 _FAILURES: Final = list(Failure)
-# Magic, failure (0: none, else its place in Failure counted from 1), then bytes of text, of title, of labels, and how many
-# blocks, pages and unread pages follow.
+# Magic, failure (0: none, else its place in Failure counted from 1), then bytes of text, of title, of labels, and how
+# many blocks, pages and unread pages follow.
 _HEAD: Final = struct.Struct("<4sBIIIIII")
 _MAGIC: Final = b"RAG2"
 # Start, end, kind, level, characters of the label.

@@ -7,25 +7,20 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from documents import parsing_server
+from documents import interpreters, parsing_server
 from documents.structure import Limits
 from ragsite.lib.per_process import PerProcess
 
 # A server answers in milliseconds, and loads its libraries in a second; a machine that is busy takes longer.
 START_SECONDS: Final = 30.0
 END_SECONDS: Final = 15.0
-# -I keeps the environment and the working directory out of the import path, which then is given explicitly.
-_START: Final = "import sys; sys.path.insert(0, sys.argv[1]); from documents.parsing_server import main; main(sys.argv[2:])"
-_ROOT: Final = str(Path(__file__).resolve().parent.parent)
 
 
 class ServerLost(Exception):
@@ -34,7 +29,7 @@ class ServerLost(Exception):
 
 def command() -> list[str]:
     """How the server is started; its last argument is this process's id."""
-    return [sys.executable, "-I", "-X", "utf8", "-c", _START, _ROOT, str(os.getpid())]
+    return interpreters.command("parsing_server")
 
 
 @dataclass(slots=True)
@@ -171,12 +166,8 @@ def _keep(theirs: socket.socket, started: "Future[subprocess.Popen[bytes]]") -> 
 
 
 def _environment() -> dict[str, str]:
-    """Nothing but what some interpreters need to find their own libraries: no secret, no address of a database.
-
-    A library that starts threads would make forks unsafe, and cost each file their stacks.
-    """
-    inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    return inherited | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    """A library that starts threads would make forks unsafe, and cost each file their stacks."""
+    return interpreters.environment() | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 _links: PerProcess[None, _Link] = PerProcess(lambda _: _Link())

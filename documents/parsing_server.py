@@ -1,4 +1,4 @@
-"""The process that parsing children are forked from: it has their libraries loaded, so that a file does not wait for them.
+"""The process that parsing children are forked from: it has their libraries loaded, so that no file waits for them.
 
 Started by `documents.parsing_link`. It knows no Django and no secret, and never looks at a file: it hands each file's
 descriptor to a child of its own, so that no file meets what another has left behind.
@@ -24,9 +24,8 @@ from documents.formats import PARSERS
 from documents.structure import Limits
 
 STARTED: Final = b"S"
-ENDED: Final = struct.Struct(
-    "<iQ"
-)  # wait status, and the most resident bytes, with what it shares with the server
+# Wait status, and the most resident bytes, with what it shares with the server.
+ENDED: Final = struct.Struct("<iQ")
 MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 # Media type, then the fields of `Limits` in order. Small enough that a socket carries it whole.
 ORDER: Final = struct.Struct("<128sd5Q")

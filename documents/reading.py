@@ -9,9 +9,9 @@ from time import monotonic
 from django.conf import settings
 from django.utils import timezone
 
-from documents import chunking, files, indexing, ocr, parsing, states
-from documents.indexing import Passage
+from documents import chunking, files, ocr, parsing, states
 from documents.models import Document
+from documents.passages import Passage, analyse
 from documents.structure import Failure, Limits, ParsedDocument
 
 Queue, Stage = Document.Queue, Document.Stage
@@ -103,7 +103,7 @@ def _parse(document: Document) -> ParsedDocument:
 def _cut(document: Document, parsed: ParsedDocument) -> Draft:
     title = _title(document, parsed)
     pieces = chunking.chunk(parsed)
-    passages = indexing.analyse(document.tenant_id, parsed.text, pieces, title=title)
+    passages = analyse(document.tenant_id, parsed.text, pieces, title=title)
     document.progress_total = len(passages)
     return Draft(document, parsed, passages, title)
 

@@ -4,38 +4,42 @@ A step may be killed at any point. What is missing is found from the rows, so th
 vector is stored once, whoever stores it, and a cursor only saves looking again at what has been seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
+from threading import Event, Thread
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from pgvector import HalfVector
 
 from accounts import corpus
-from documents import chunking, copying, spaces, vector_index
+from documents import chunking, copying, restating, spaces, vector_index
+from documents.embedding_space import MOST_CHUNKS
 from documents.models import CorpusStatistics, EmbeddingSpace
+from documents.restating import Stored, TooMuch
 from documents.spaces import State
-from ragsite.lib import embeddings, row_security
+from ragsite.lib import row_security
 from ragsite.lib.embeddings import Vectors
 from ragsite.lib.errors import AppError
 
 STEP_SECONDS = 4.0
-BATCH = 64  # chunks between two commits: what a kill costs, and a slow endpoint answers within its time
+_HEARTBEATS_A_LEASE = 4
 
 logger = structlog.get_logger(__name__)
 
 # Both keys ascend, so that what the cursor has passed is not looked at again. What comes in behind it has its vectors
 # already, or is found when the end is reached.
 _NEXT: Final = """
-SELECT chunk.id, chunk.tenant_id, chunk.text, chunk.heading, document.title
+SELECT chunk.id, chunk.tenant_id, chunk.document_id, chunk.ordinal, chunk.text, chunk.heading, document.title
 FROM documents_chunk AS chunk JOIN documents_document AS document ON document.id = chunk.document_id
 WHERE (chunk.tenant_id, chunk.id) > (%(tenant)s, %(chunk)s) AND NOT EXISTS (
     SELECT FROM documents_chunkvector AS vector WHERE vector.chunk_id = chunk.id AND vector.space_id = %(space)s)
@@ -54,14 +58,6 @@ ON CONFLICT (chunk_id, space_id) DO NOTHING
 _BEGINNING: Final = UUID(int=0)
 
 
-class _Chunk(NamedTuple):
-    """A chunk without a vector in the space, and what it is embedded as."""
-
-    id: UUID
-    tenant_id: UUID
-    text: str
-
-
 def step(turn: UUID | None = None) -> UUID | None:
     """Builds for a few seconds on the space that is being built, if there is one and nobody else is at it.
 
@@ -73,7 +69,8 @@ def step(turn: UUID | None = None) -> UUID | None:
     if space is None:
         return None
     try:
-        more = _built_on(space)
+        with _heartbeat(space):
+            more = _built_on(space)
     except AppError as error:
         spaces.pause(space, error.detail)
         return None
@@ -98,9 +95,36 @@ def _lease() -> timedelta:
     return timedelta(seconds=settings.INGEST_LEASE_SECONDS)
 
 
+@contextmanager
+def _heartbeat(space: EmbeddingSpace) -> Iterator[None]:
+    """Extends the lease from a thread of its own: a slow model, and an index, take longer than one lasts.
+
+    Else a second worker would begin on the same chunks, and a model that is slow already would get them twice.
+    """
+    over = Event()
+    thread = Thread(target=_beat, args=(space, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _beat(space: EmbeddingSpace, over: Event) -> None:
+    while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
+        try:
+            _update(space, leased_until=Now() + _lease())
+        except DatabaseError as error:  # a blip; the lease outlives a few lost beats
+            logger.warning("a heartbeat was lost", space=str(space), error=str(error))
+        finally:
+            connection.close()  # else it would keep one of the pool's for the whole step
+
+
 def _update(space: EmbeddingSpace, **values: object) -> bool:
-    """Whether it is being built still."""
-    return bool(EmbeddingSpace.objects.filter(pk=space.pk, state=State.BUILDING).update(**values))
+    """Whether it is being built still, and by this step."""
+    mine = EmbeddingSpace.objects.filter(pk=space.pk, state=State.BUILDING, claim=space.claim)
+    return bool(mine.update(**values))
 
 
 def _built_on(space: EmbeddingSpace) -> bool:
@@ -110,7 +134,7 @@ def _built_on(space: EmbeddingSpace) -> bool:
         if not batch:
             return _at_the_end(space)
         if not _fill(space, batch):
-            return False  # it was cancelled
+            return False  # it was cancelled, or this step was taken for dead
         if monotonic() > deadline:
             return True
     return _served(space)
@@ -119,19 +143,21 @@ def _built_on(space: EmbeddingSpace) -> bool:
 # Filling ------------------------------------------------------------------------------------------------------
 
 
-def _next(space: EmbeddingSpace) -> list[_Chunk]:
+def _next(space: EmbeddingSpace) -> list[Stored]:
     parameters: dict[str, Any] = {
         "tenant": space.cursor_tenant or _BEGINNING,
         "chunk": space.cursor_chunk or _BEGINNING,
         "space": space.pk,
-        "batch": BATCH,
+        "batch": min(space.batch, MOST_CHUNKS),
     }
     with row_security.across(), transaction.atomic(), connection.cursor() as cursor:
         _unhurried()
         cursor.execute(_NEXT, parameters)
         return [
-            _Chunk(pk, tenant_id, chunking.in_context(text, title=title, heading=heading))
-            for pk, tenant_id, text, heading, title in cursor.fetchall()
+            Stored(
+                pk, tenant_id, document_id, ordinal, chunking.in_context(text, title=title, heading=heading)
+            )
+            for pk, tenant_id, document_id, ordinal, text, heading, title in cursor.fetchall()
         ]
 
 
@@ -141,10 +167,14 @@ def _unhurried() -> None:
         cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
 
 
-def _fill(space: EmbeddingSpace, batch: Sequence[_Chunk]) -> bool:
-    """Stores the batch's vectors. Whether the space is being built still."""
-    # Past the cache: a whole corpus in it would push out everything else, and none of it is asked for again.
-    vectors = embeddings.embed(spaces.model(space), [chunk.text for chunk in batch])
+def _fill(space: EmbeddingSpace, batch: Sequence[Stored]) -> bool:
+    """Stores the batch's vectors, or makes the next one smaller. Whether the space is being built still."""
+    try:
+        vectors = restating.embed(space, batch)
+    except TooMuch:
+        space.batch = len(batch) // 2
+        logger.info("an embedding space is built on in smaller batches", space=str(space), batch=space.batch)
+        return _update(space, batch=space.batch)
     stored, start = 0, 0
     for tenant_id, group in groupby(batch, key=attrgetter("tenant_id")):
         chunks = list(group)
@@ -152,18 +182,26 @@ def _fill(space: EmbeddingSpace, batch: Sequence[_Chunk]) -> bool:
             stored += _store(space, tenant_id, chunks, vectors[start : start + len(chunks)])
         start += len(chunks)
     space.cursor_tenant, space.cursor_chunk = batch[-1].tenant_id, batch[-1].id
+    if len(batch) == space.batch:  # and not the last few, which say nothing
+        space.batch = _grown(space.batch)
     return _update(
         space,
         cursor_tenant=space.cursor_tenant,
         cursor_chunk=space.cursor_chunk,
         done=F("done") + stored,
+        batch=space.batch,
         problem="",
         leased_until=Now() + _lease(),
     )
 
 
+def _grown(batch: int) -> int:
+    """By an eighth: from a model's best it takes several batches to the one that is too much for it again."""
+    return min(MOST_CHUNKS, batch + max(1, batch // 8))
+
+
 @transaction.atomic
-def _store(space: EmbeddingSpace, tenant_id: UUID, chunks: Sequence[_Chunk], vectors: Vectors) -> int:
+def _store(space: EmbeddingSpace, tenant_id: UUID, chunks: Sequence[Stored], vectors: Vectors) -> int:
     """How many were stored: not those whose chunk was removed meanwhile, or got its vector."""
     _unhurried()
     spaces.hold()

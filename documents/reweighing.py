@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from accounts import corpus
-from documents import copying, indexing
+from documents import copying, indexing, passages
 from documents.models import Chunk, CorpusStatistics
 
 # Stored weights are made with an average chunk length that may be off by this much before they are made anew.
@@ -54,7 +54,7 @@ def _reweigh_batch(tenant_id: UUID, average: float, *, after: UUID | None) -> UU
     )
     batch = list((chunks if after is None else chunks.filter(pk__gt=after))[:_BATCH])
     rows = (
-        (chunk.pk, indexing.weights(indexing.term_ids(tenant_id, indexing.context(chunk)), average))
+        (chunk.pk, passages.weights(passages.term_ids(tenant_id, passages.context(chunk)), average))
         for chunk in batch
     )
     staged = copying.stage("weights", {"id": "uuid", "weights": "sparsevec"}, rows)

@@ -1,4 +1,4 @@
-"""What the parsing child gives up before it looks at a stranger's file. Linux; elsewhere only the resource limits hold.
+"""What a process gives up before it looks at a stranger's file. Linux; elsewhere only the resource limits hold.
 
 Landlock (Linux 5.13 and later) needs no privilege: afterwards the process can read nothing but the interpreter and its
 input, write nothing, signal nobody (Linux 6.12), and read neither memory nor environment of the process that started it.
@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from documents import system_calls
 from documents.structure import Limits
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -32,6 +33,10 @@ _LATEST_FILE_RIGHTS: Final = 16
 _TCP_BIND_AND_CONNECT: Final = 0b11
 _SCOPE_SOCKETS_AND_SIGNALS: Final = 0b11  # abstract Unix sockets and signals stay inside
 _RULESET_BYTES: Final = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}
+# What an interpreter, its libraries and the system's shared objects are read from, and this code.
+_PYTHON_FOLDERS: Final = (
+    sys.prefix, sys.base_prefix, str(Path(__file__).parent), "/usr", "/lib", "/lib64",
+)  # fmt: skip
 
 
 class _Ruleset(ctypes.Structure):
@@ -65,9 +70,8 @@ def limit_resources(limits: Limits) -> None:
 
     What is mapped already is the libraries', shared with the process that forked this one, and is not counted.
     """
-    cpu_seconds = (
-        math.ceil(limits.seconds) + 1
-    )  # the parent's clock ends the child first, unless the parent hangs
+    # The parent's clock ends the child first, unless the parent hangs.
+    cpu_seconds = math.ceil(limits.seconds) + 1
     for what, most in (
         (resource.RLIMIT_AS, _mapped_bytes() + limits.memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
@@ -102,6 +106,12 @@ def landlock_version() -> int:
 def is_available() -> bool:
     """Whether this kernel lets a process give up the file system; in some containers it does not."""
     return landlock_version() > 0
+
+
+def leave_only(input_fd: int) -> None:
+    """Take away all that a Python process does not need to read `input_fd` and answer; as far as the kernel agrees."""
+    confine(_PYTHON_FOLDERS, input_fd)
+    system_calls.refuse()
 
 
 def confine(readable: Iterable[str], input_fd: int, *, programs: Iterable[str] = ()) -> bool:

@@ -1,6 +1,5 @@
 """What a file is, by its content. A declared Content-Type is never asked, and a name only tells kinds of text apart."""
 
-import codecs
 import re
 from email.parser import BytesHeaderParser
 from io import BytesIO
@@ -8,8 +7,8 @@ from pathlib import PurePath
 from typing import IO, Final
 
 from documents.formats import csv
-from documents.formats.archives import Archive
-from documents.formats.decoding import decode
+from documents.formats.archives import OLE_MAGIC, Archive
+from documents.formats.decoding import MARKS, decode
 from documents.structure import UnreadableError
 
 HEAD_BYTES: Final = 8192  # what `detect` wants to see of a file
@@ -17,16 +16,12 @@ UNSUPPORTED: Final = (
     "Only text, Markdown, PDF, Word (.docx), PowerPoint (.pptx), Excel (.xlsx), HTML, CSV and mail (.eml) are read, "
     "told by their content."
 )
-OLD_OFFICE: Final = "Files of Office 2003 and earlier (.doc, .xls, .ppt) are not read. Save a copy as .docx, .xlsx or .pptx and upload that."
+OLD_OFFICE: Final = (
+    "Files of Office 2003 and earlier (.doc, .xls, .ppt) are not read. "
+    "Save a copy as .docx, .xlsx or .pptx and upload that."
+)
 PDF_WINDOW: Final = 1024  # readers accept a PDF's signature anywhere in its first 1,024 bytes
 
-_TEXT_MARKS: Final = (
-    codecs.BOM_UTF8,
-    codecs.BOM_UTF16_LE,
-    codecs.BOM_UTF16_BE,
-    codecs.BOM_UTF32_LE,
-    codecs.BOM_UTF32_BE,
-)
 # Signatures without a NUL byte nearby, or with one only by chance; whatever holds a NUL is refused anyway.
 _BINARY_MAGIC: Final = (
     b"PK\x03\x04",  # zip, and so docx, xlsx, pptx, odt, epub
@@ -55,7 +50,6 @@ _BINARY_MAGIC: Final = (
     b"%!PS",
 )
 _ZIP: Final = b"PK\x03\x04"
-_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")  # the stream that holds a locked Office file
 _CONTENT_TYPES: Final = "[Content_Types].xml"
 _CONTENT_TYPES_BYTES: Final = 2**20
@@ -65,7 +59,9 @@ _PPTX: Final = f"{_OFFICE}.presentationml.presentation"
 _XLSX: Final = f"{_OFFICE}.spreadsheetml.sheet"
 # What the main part of a document, a template, a show, or one of them with macros is called. Macros are not looked at.
 _MAIN_PART: Final = re.compile(
-    rb"""["'][^"']{0,80}\.(?:ms-)?(word|wordprocessingml|excel|spreadsheetml|powerpoint|presentationml)\.[A-Za-z.]{1,40}\.main\+xml["']"""
+    rb"""["'][^"']{0,80}\.(?:ms-)?"""
+    rb"(word|wordprocessingml|excel|spreadsheetml|powerpoint|presentationml)"
+    rb"""\.[A-Za-z.]{1,40}\.main\+xml["']"""
 )
 _BY_APPLICATION: Final = {b"word": _DOCX, b"exce": _XLSX, b"spre": _XLSX, b"powe": _PPTX, b"pres": _PPTX}
 _BY_NAME: Final = {
@@ -106,12 +102,12 @@ CONTROLS_TOLERATED: Final = 0.02  # of the bytes; more is no text in any encodin
 def detect(head: bytes, filename: str, *, file: IO[bytes] | None = None) -> str | None:
     """The media type to parse a file as, or None when it is not supported (`why_not` says why).
 
-    `head`: the file's first `HEAD_BYTES` bytes, or all of them. `filename`: what the uploader called it. `file`: all of it,
-    for what only its inside tells; left where it stands.
+    `head`: the file's first `HEAD_BYTES` bytes, or all of them. `filename`: what the uploader called it. `file`: all of
+    it, for what only its inside tells; left where it stands.
     A PDF named .txt is a PDF, and a PNG named .pdf is refused.
     """
     head = head[:HEAD_BYTES]
-    if head.startswith((_ZIP, _OLE)):
+    if head.startswith((_ZIP, OLE_MAGIC)):
         return _container_type(file or BytesIO(head), filename)
     if b"%PDF-" in head[:PDF_WINDOW] and not head.startswith(_BINARY_MAGIC):
         return "application/pdf"
@@ -120,7 +116,7 @@ def detect(head: bytes, filename: str, *, file: IO[bytes] | None = None) -> str 
 
 def why_not(head: bytes) -> str:
     """What to tell the uploader of a file that `detect` does not know."""
-    return OLD_OFFICE if head.startswith(_OLE) else UNSUPPORTED
+    return OLD_OFFICE if head.startswith(OLE_MAGIC) else UNSUPPORTED
 
 
 def _suffix(filename: str) -> str:
@@ -133,7 +129,7 @@ def _container_type(file: IO[bytes], filename: str) -> str | None:
     file.seek(0)
     head = file.read(HEAD_BYTES)
     try:
-        if head.startswith(_OLE):
+        if head.startswith(OLE_MAGIC):
             return named or _DOCX if _holds(file, _OLE_ENCRYPTED) else None
         content_types = Archive(file, budget=_CONTENT_TYPES_BYTES).read(_CONTENT_TYPES)
     except UnreadableError:
@@ -181,7 +177,7 @@ def _is_mail(head: bytes, suffix: str) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    if head.startswith(_TEXT_MARKS):
+    if head.startswith(MARKS):
         return True
     if b"\0" in head or head.startswith(_BINARY_MAGIC):
         return False

@@ -21,6 +21,7 @@ from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import AppError
 
 PAUSE = timedelta(seconds=30)  # before the model of a space that is being built is tried again
+LONGEST_PATIENCE = 10  # seconds; a model that needs more makes its building pause
 PATIENCE_MS = 5_000  # of whoever would change the states: loads that come later wait behind it
 _LOCK = 0x7261_6773  # "rags": the advisory lock of whoever needs the states of the spaces to stay, or changes them
 
@@ -78,6 +79,12 @@ def _lock(*, exclusive: bool) -> None:
     function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {function}(%s)", [_LOCK])
+
+
+def patience(space: EmbeddingSpace) -> float:
+    """Seconds to wait for its model where that limits us or is down: not long where documents can do without."""
+    wanted = settings.EMBEDDING_PATIENCE_SECONDS
+    return float(wanted if space.state == State.ACTIVE else min(wanted, LONGEST_PATIENCE))
 
 
 @contextmanager

@@ -11,9 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import transaction
-from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models import Case, F, JSONField, Q, QuerySet, TextField, Value, When
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Cast, Coalesce, Greatest, Least, Now
 
 from accounts.models import Tenant
@@ -24,11 +26,12 @@ from webhooks.models import Event
 
 Queue, Stage, Status = Document.Queue, Document.Stage, Document.Status
 
-BATCH_DOCUMENTS = 32
+BATCH_DOCUMENTS = 64
 BATCH_BYTES = 256 * 1024  # of plain text about two seconds of embedding
-# A model that cannot be had is asked again after as long as it has been away already, within these bounds.
+# What cannot be had, a model as a rule, is asked again after as long as it has been away already, within these bounds.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 _PATIENCE = timedelta(days=1)
+_RESTS_FOR_LEASES = 4
 
 _MOVES: dict[Document.Status, set[Document.Status]] = {
     Status.QUEUED: {Status.PROCESSING, Status.FAILED},
@@ -105,9 +108,15 @@ def _taken(rows: Iterable[Document]) -> list[Document]:
 
 
 def _free() -> Q:
-    """What a worker may take: queued, or left by a worker that went silent."""
+    """What a worker may take: queued, or left by a worker that went silent.
+
+    What lost two workers rests before it is tried again: when workers die in a row it is more often the machine's fault
+    than the file's, and a file that did nothing would be out of attempts within seconds.
+    """
+    rest = _RESTS_FOR_LEASES * timedelta(seconds=settings.INGEST_LEASE_SECONDS)
+    left = Q(attempts__lt=2, leased_until__lt=Now()) | Q(leased_until__lt=Now() - rest)
     return Q(attempts__lt=settings.INGEST_MAX_ATTEMPTS) & (
-        Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING, leased_until__lt=Now())
+        Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING) & left
     )
 
 
@@ -175,9 +184,9 @@ def fail(document: Document, *, code: str, detail: str) -> bool:
 
 
 def give_back(document: Document, *, code: str, detail: str) -> bool:
-    """Queues a document again because a model could not be had; False where it is no longer to be waited for.
+    """Queues a document again because of an outage; False where it is no longer the caller's, or to be waited for.
 
-    That costs no attempt. The pauses between two tries grow, and after a day the document has to be failed.
+    That costs no attempt, if one was counted. The pauses between two tries grow, and after a day the document has to be failed.
     """
     waiting = Q(refused_since=None) | Q(refused_since__gt=Now() - _PATIENCE)
     away: Any = Now() - Coalesce("refused_since", Now())
@@ -187,7 +196,7 @@ def give_back(document: Document, *, code: str, detail: str) -> bool:
             Status.QUEUED,
             error_code=code,
             error_detail=detail,
-            attempts=F("attempts") - 1,
+            attempts=Case(When(stage="", then=F("attempts")), default=F("attempts") - 1),
             not_before=Now() + Least(Greatest(away, Value(_SHORTEST_PAUSE)), Value(_LONGEST_PAUSE)),
             refused_since=Coalesce("refused_since", Now()),
         )
@@ -266,12 +275,16 @@ def _own(documents: Sequence[Document]) -> QuerySet[Document]:
 
 
 def _each(documents: Sequence[Document], *fields: str) -> dict[str, Any]:
-    """Values for one UPDATE of several rows: each document's own."""
-    values: dict[str, Any] = {}
-    for field in fields:
-        output: Any = Document._meta.get_field(field)  # noqa: SLF001  Django's documented name for it
-        own = (
-            When(claim=document.claim, then=Value(getattr(document, field), output)) for document in documents
-        )
-        values[field] = Cast(Case(*own), output)  # which a NULL alone does not tell
-    return values
+    """Values for one UPDATE of several rows: each document's own.
+
+    Looked up by the claim in one object a field: a CASE over every document would cost more than the UPDATE itself.
+    """
+    return {field: _own_value(documents, Document._meta.get_field(field)) for field in fields}  # noqa: SLF001  Django's documented name for it
+
+
+def _own_value(documents: Sequence[Document], field: Any) -> Any:
+    values = {str(document.claim): getattr(document, field.attname) for document in documents}
+    claim = Cast("claim", TextField())
+    if isinstance(field, ArrayField):  # which Postgres does not make of a JSON array
+        values = {claimed: f"{{{','.join(map(str, value))}}}" for claimed, value in values.items()}
+    return Cast(CombinedExpression(Value(values, JSONField()), "->>", claim), field)

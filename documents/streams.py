@@ -96,7 +96,7 @@ class Following:
         return _COME_BACK if self._over else _ALIVE
 
     def _seen_now(self) -> bytes:
-        """An event when something has changed. Whoever sends it has left the request's middleware: see `row_security`."""
+        """An event when something has changed. Its sender has left the request's middleware: see `row_security`."""
         with row_security.within(self.tenant_id):
             document = self._look()
             if document is None:

@@ -38,10 +38,10 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost: wall clock seconds, bytes of address space beyond the libraries', pages, characters of text.
+    """What one file may cost: wall clock seconds, bytes of address space beyond the libraries', pages, characters.
 
-    `decompressed_bytes`: of all that the file's packed parts hold together, as they come out and not as they are declared.
-    `depth`: how many elements, messages or archives may stand within one another.
+    `decompressed_bytes`: of all that the file's packed parts hold together, as they come out and not as they are
+    declared. `depth`: how many elements, messages or archives may stand within one another.
     """
 
     seconds: float = 60.0
@@ -64,8 +64,9 @@ class Kind(StrEnum):
 class Block:
     """A run of text that belongs together: `text[start:end]` of the document, markup included.
 
-    `level` is a heading's depth from 1; 0 for every other kind. `label` is a heading's words without its
-    markup, or the row that names a table's columns if there is one; empty for every other kind. Blocks are in reading order, do not overlap, and hold no page break.
+    `level` is a heading's depth from 1; 0 for every other kind. `label` is a heading's words without its markup, or the
+    row that names a table's columns if there is one; empty for every other kind. Blocks are in reading order, do not
+    overlap, and hold no page break.
     """
 
     start: int
@@ -83,8 +84,8 @@ class ParsedDocument:
     and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order;
     for the others what `documents.formats.building` makes of their paragraphs and tables.
     `unread_pages`: the numbers, from 1 and ascending, of pages that show text which the file does not hold as text (a
-    scan); such a page may have some text, and where all are such the whole text may be empty. `documents.ocr` reads them.
-    `ocr_pages`: how many it has read.
+    scan); such a page may have some text, and where all are such the whole text may be empty. `documents.ocr` reads
+    them. `ocr_pages`: how many it has read.
     `page_starts`: where each page, slide or sheet begins in `text`, ascending, the first 0; empty for formats without.
     """
 

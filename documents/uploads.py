@@ -17,8 +17,10 @@ _PATIENCE = 4
 
 
 class SizeLimit(FileUploadHandler):
-    """Stops keeping files once they are too large, one or all of a request together; what still arrives is read
-    and thrown away, so that the client, which sends first and reads then, hears why."""
+    """Stops keeping files once they are too large, one or all of a request together.
+
+    What still arrives is read and thrown away, so that the client, which sends first and reads then, hears why.
+    """
 
     received = 0
 
@@ -45,9 +47,8 @@ class UploadParser(MultiPartParser):
                 return super().parse(*args, **kwargs)
             except UnreadablePostError as error:  # an OSError too, but the client's: it went away
                 raise ParseError("The body could not be read.") from error
-            except (
-                UnicodeError
-            ) as error:  # the client names the charset, and Python has stranger ones than text's
+            except UnicodeError as error:
+                # The client names the charset, and Python has stranger ones than text's.
                 raise ParseError("The form's text is not in the charset that it names.") from error
 
 

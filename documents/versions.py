@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from numpy.typing import NDArray
 
@@ -52,7 +52,8 @@ def overtaken(documents: Sequence[Document]) -> list[Document]:
     called in the transaction that made them ready, with the statistics locked.
     """
     gone: dict[UUID, Document] = {}
-    for document in _rows(documents).filter(status=Document.Status.READY).annotate(came=_CAME):
+    ready = _rows(documents).filter(_has_others(), status=Document.Status.READY)
+    for document in ready.annotate(came=_CAME):
         others = _others(document, document.filename).annotate(came=_CAME)
         if others.filter(_has_been_ready(), replaces_before__gt=document.came).exists():
             gone[document.pk] = document
@@ -99,6 +100,12 @@ def _others(document: Document, name: str) -> TenantQuerySet[Document]:
     return Document.objects.for_tenant(document.tenant_id).filter(
         ~Q(pk=document.pk), collection=document.collection_id, filename=name
     )
+
+
+def _has_others() -> Exists:
+    """There are other versions of the document: few have any, and one look for a whole batch tells which."""
+    same = {name: OuterRef(name) for name in ("tenant", "collection", "filename")}
+    return Exists(Document.objects.across_tenants().filter(~Q(pk=OuterRef("pk")), **same))
 
 
 def _rows(documents: Sequence[Document]) -> TenantQuerySet[Document]:

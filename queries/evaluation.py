@@ -16,7 +16,7 @@ from Stemmer import Stemmer
 
 from accounts.models import Tenant
 from apikeys.purses import Purse
-from documents import indexing, ingest, intake, lexical, retrieval, reweighing, search
+from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
 from queries import generation, metrics
@@ -109,7 +109,7 @@ def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -
     except ImportError:
         return {}
     chunks = [
-        (chunk.document.filename, indexing.context(chunk))
+        (chunk.document.filename, passages.context(chunk))
         for chunk in Chunk.objects.for_tenant(tenant).select_related("document").defer("terms", "weights")
     ]
     analyse = partial(bm25s.tokenize, stopwords="en", stemmer=Stemmer("english"), show_progress=False)

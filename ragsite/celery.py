@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragsite.settings")
 
 
 class _Broker(Connection):
-    """Looks for a broker that went away every second or two: kombu's pauses grow to half a minute, and work would wait."""
+    """Looks for a broker that went away every second or two: kombu's pauses grow to half a minute."""
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         pauses = {"interval_start": 1, "interval_step": 0.5, "interval_max": 2}
@@ -89,7 +89,7 @@ def keep_django_logging(**_: Any) -> None:
 
 @celeryd_init.connect
 def keep_watch(**_: Any) -> None:
-    """In workers alone: it is of no use to a web server, which would load what it needs."""
+    """In workers alone: a web server has no use for it, and would load all that it imports."""
     import_module("ragsite.watchdog")
 
 

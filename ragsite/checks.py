@@ -14,19 +14,19 @@ from ragsite.lib import crypto
 
 
 @register()
-def secrets_are_set(**_: Any) -> list[CheckMessage]:
-    problems: list[CheckMessage] = []
+def encryption_key_is_one(**_: Any) -> list[CheckMessage]:
     try:
         crypto.check(settings.ENCRYPTION_KEY)
     except ValueError:
-        problems.append(
+        return [
             Error(
                 "ENCRYPTION_KEY is not a Fernet key, or several with commas between.",
-                hint="Make one: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'",
+                hint="Make one: python -c 'from cryptography.fernet import Fernet; "
+                "print(Fernet.generate_key().decode())'",
                 id="ragsite.E001",
             )
-        )
-    return problems
+        ]
+    return []
 
 
 @register()

@@ -27,7 +27,7 @@ REDIS_URL = environment.secret("REDIS_URL")
 EMBEDDED = not DATABASE_URL
 _made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
 
-# A thread keeps its connection as long as its request lasts, a call to a model included; without Redis every one has one.
+# A thread keeps its connection as long as its request lasts, a call to a model included; without Redis each has one.
 _threads = environment.integer("WEB_THREADS", 8, minimum=1)
 DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", max(10, _threads + 2), minimum=1)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)

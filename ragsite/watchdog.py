@@ -22,6 +22,7 @@ from ragsite.lib import redis_client
 
 LOOK_SECONDS = 1.0
 EXIT_CODE = os.EX_TEMPFAIL
+MESSAGE = "the worker leaves messages alone, and ends to be started again"
 
 logger = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ def _look_on(queues: Sequence[str]) -> None:
     watch = Watch(patience=settings.WORKER_PATIENCE_SECONDS)
     while not watch.is_stuck(waiting=_waiting(queues), busy=bool(state.reserved_requests), taken=_taken()):
         time.sleep(LOOK_SECONDS)
-    logger.critical("the worker leaves messages alone, and ends to be started again", queues=queues)
+    logger.critical(MESSAGE, queues=queues)
     for child in active_children():
         child.terminate()
     os._exit(EXIT_CODE)  # what is stuck may not let it end in any better way

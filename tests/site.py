@@ -101,14 +101,14 @@ def wait_for(look: Callable[[], Any], *, seconds: float = 60.0) -> Any:
     return seen
 
 
-def finished(client: httpx2.Client, document_id: str) -> Any:
+def finished(client: httpx2.Client, document_id: str, *, seconds: float = 60.0) -> Any:
     """The document, once it is ready or failed."""
 
     def look() -> Any:
         document = client.get(f"/api/documents/{document_id}").json()
         return document if document["status"] in {"ready", "failed"} else None
 
-    return wait_for(look)
+    return wait_for(look, seconds=seconds)
 
 
 def _read_until_up(process: subprocess.Popen[str]) -> None:

@@ -21,7 +21,7 @@ OVERLAP = timedelta(days=1)  # in which receivers are given the new secrets
 
 @admin.register(Endpoint)
 class EndpointAdmin(AuditedAdmin):
-    """Made by business users over the API, or here by operators. The secret is shown once, in the answer that makes it."""
+    """Made by business users over the API, or here by operators. The secret is shown once, where it is made."""
 
     list_display = ["__str__", "tenant", "url", "events", "enabled", "disabled_because", "failing_since"]
     list_filter = ["enabled", "disabled_because", "tenant"]

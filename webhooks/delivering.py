@@ -1,4 +1,4 @@
-"""Sends what is due: many at once, and of each tenant and endpoint only some, so that a slow one holds up nobody else."""
+"""Sends what is due: many at once, and of each tenant and endpoint only some, so that a slow one holds up no other."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A message under way."""
+    """A message under way: since when, and since when by the monotonic clock, in seconds."""
 
     delivery: Delivery
     at: datetime
@@ -39,7 +39,7 @@ class Deliverer:
         self._flights: dict[Future[Reply], Flight] = {}
 
     def run(self, *, seconds: float, pulse: Callable[[], None]) -> None:
-        """Crosses tenants. Calls `pulse` every half second or so. `drain` waits for what is under way when time is up."""
+        """Crosses tenants. Calls `pulse` every half second or so. When time is up, `drain` waits for the rest."""
         until = monotonic() + seconds
         while monotonic() < until:
             pulse()
@@ -77,6 +77,7 @@ class Deliverer:
 
 
 def is_due() -> bool:
+    """Whether anything of any tenant's waits to be sent now. Crosses tenants."""
     return bool(deliveries.waiting())
 
 
@@ -90,9 +91,7 @@ def _send(endpoint: Endpoint, delivery: Delivery) -> "Future[Reply]":
     try:
         secrets = deliveries.secrets(endpoint)
     except crypto.Unreadable:
-        logger.warning(
-            "a webhook's secret cannot be read: its ENCRYPTION_KEY is gone", webhook=str(endpoint.pk)
-        )
+        logger.warning("a webhook's secret is under none of the keys", webhook=str(endpoint.pk))
         return _failed("secret")
     headers = signing.headers(delivery.message, body, at=timezone.now(), with_secrets=secrets)
     limits = Limits(seconds=settings.WEBHOOK_TIMEOUT_SECONDS, networks=settings.WEBHOOK_ALLOWED_NETWORKS)

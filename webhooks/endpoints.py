@@ -17,7 +17,7 @@ from ragsite.lib.identifiers import uuid7
 from webhooks import signing
 from webhooks.models import TEST, Delivery, Endpoint
 
-MOST = 20  # of a tenant
+MOST_OF_A_TENANT = 20
 Why = Endpoint.Disabled
 
 logger = structlog.get_logger(__name__)
@@ -28,8 +28,8 @@ def add(tenant: Tenant, *, url: str, events: Sequence[str], description: str = "
     """The endpoint and, this once, its secret."""
     check(url)
     Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)  # two who count at once would both pass
-    if Endpoint.objects.for_tenant(tenant).count() >= MOST:
-        raise Conflict(f"A tenant has no more than {MOST} webhooks.", code="too_many_webhooks")
+    if Endpoint.objects.for_tenant(tenant).count() >= MOST_OF_A_TENANT:
+        raise Conflict(f"A tenant has no more than {MOST_OF_A_TENANT} webhooks.", code="too_many_webhooks")
     secret = signing.new_secret()
     endpoint = Endpoint.objects.create(
         tenant=tenant,
@@ -121,7 +121,10 @@ def send_again(delivery: Delivery) -> None:
 
 @transaction.atomic
 def reencrypt() -> int:
-    """Seals every secret under the first key; returns how many endpoints have one. Crosses tenants; raises Unreadable."""
+    """Seals every secret under the first key; returns how many endpoints there are. Crosses tenants.
+
+    Raises `crypto.Unreadable` where one is under none of the keys; nothing is changed then.
+    """
     rows = list(Endpoint.objects.across_tenants().select_for_update().order_by("pk"))
     for row in rows:
         row.secret = crypto.resealed(row.secret)
@@ -149,7 +152,9 @@ def _switch(endpoint: Endpoint, why: str) -> None:
     endpoint.disabled_at = timezone.now() if why else None
     endpoint.failing_since = None
     if why:
-        waiting = Delivery.objects.for_tenant(endpoint.tenant_id).filter(endpoint=endpoint, status="pending")
+        waiting = Delivery.objects.for_tenant(endpoint.tenant_id).filter(
+            endpoint=endpoint, status=Delivery.Status.PENDING
+        )
         waiting.update(
             status=Delivery.Status.FAILED,
             claim=None,

@@ -30,8 +30,7 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its 
 
 
 class NewWebhookForm(WebhookForm):
-    # What the tenant's page of the API shows once, this form's page does.
-    made: tuple[Endpoint, str] | None = None
+    made: tuple[Endpoint, str] | None = None  # the webhook and its secret, for the page that shows it once
 
     class Meta(WebhookForm.Meta):
         fields = ("tenant", "url", "events", "description")  # type: ignore[assignment]  # as many as it has

@@ -1,5 +1,7 @@
-"""Writes events down in the transaction that they happen in: what is rolled back was never told, and what is
-committed is told however often a process dies."""
+"""Writes events down in the transaction that they happen in.
+
+What is rolled back was never told, and what is committed is told however often a process dies.
+"""
 
 from collections.abc import Iterable
 from uuid import UUID

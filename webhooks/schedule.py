@@ -10,7 +10,10 @@ _LONGEST_WAIT = 12 * 3600.0
 
 
 def delay(attempts: int, *, retry_after: float = 0.0) -> float | None:
-    """Seconds until the next try after so many; None when there is none. A receiver may ask for longer, up to half a day."""
+    """Seconds until the next try after so many; None when there is none.
+
+    `retry_after`: seconds that the receiver asks for, heeded where they are more, up to half a day.
+    """
     if attempts >= TRIES:
         return None
     planned = DELAYS[max(0, attempts - 1)] * (1 + random.uniform(0, _JITTER))  # noqa: S311  no secret

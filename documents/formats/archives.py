@@ -8,6 +8,7 @@ from typing import IO, Final, cast
 
 from documents.structure import Failure, UnreadableError
 
+OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # around the zip where it is encrypted
 MAX_MEMBERS: Final = 20_000  # a presentation of 500 slides has some 3,000
 # Of a zip's directory, which zipfile reads whole and keeps as objects ten times its size.
 DIRECTORY_BYTES: Final = 4 * 2**20

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from documents.formats.decoding import REPLACEMENT
 from documents.structure import (
     LABEL_CHARACTERS,
     MAX_BLOCKS,
@@ -15,7 +16,6 @@ from documents.structure import (
     UnreadableError,
 )
 
-REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 BREAK: Final = "\n\n"  # between blocks, and between pages
 DEEPEST_HEADING: Final = 9
 # What Postgres refuses, and control characters, which show as nothing and tear words apart.
@@ -26,6 +26,11 @@ _BLANKS: Final = re.compile(r"[^\S\n]+")
 def one_line(text: str) -> str:
     """`text` with every run of white space as one space, none at its ends."""
     return " ".join(text.split())
+
+
+def whole(text: str | None, otherwise: int, *, digits: int = 6) -> int:
+    """A number that the file writes; `otherwise` where it is none, or has more digits, which a stranger chooses."""
+    return int(text) if text and text.isdecimal() and len(text) <= digits else otherwise
 
 
 class Builder:

@@ -53,7 +53,7 @@ def find_delimiter(text: str) -> str:
     sample = text[:SAMPLE_CHARACTERS]
     if len(text) > SAMPLE_CHARACTERS:
         sample = sample.rpartition("\n")[0] or sample  # a row that was cut off has too few columns
-    best, columns = max((_columns(sample, delimiter), delimiter) for delimiter in DELIMITERS)[::-1]
+    columns, best = max((_columns(sample, delimiter), delimiter) for delimiter in DELIMITERS)
     return best if columns > (0.0, 1) else ""
 
 

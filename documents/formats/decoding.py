@@ -18,9 +18,10 @@ BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+MARKS: Final = tuple(mark for mark, _ in BYTE_ORDER_MARKS)
 SAMPLE_BYTES: Final = (
     64 * 1024
-)  # what the encoding is guessed from: guessing is slow, and more bytes tell little more
+)  # what the encoding is guessed from: that is slow, and more bytes tell little more
 DAMAGE_TOLERATED: Final = 0.1  # broken sequences for each whole one, up to which a file is damaged UTF-8
 # The letters and marks of western Europe in Windows-1252. A general guess takes short French for Czech.
 WESTERN: Final = frozenset(
@@ -66,7 +67,7 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def read_text(path: Path, limits: Limits) -> str:
-    """The file's characters; raises `UnreadableError` when there are more than `limits.characters` or no visible one."""
+    """The file's characters; raises `UnreadableError` for more than `limits.characters` of them, or no visible one."""
     check_size(path.stat().st_size, limits)
     return checked(decode(path.read_bytes()), limits)
 
@@ -111,11 +112,10 @@ def decode_labelled(raw: bytes, label: str) -> str:
 
     A byte order mark and whole UTF-8 count above the label; one that damages the text counts for nothing.
     """
-    marks = tuple(mark for mark, _ in BYTE_ORDER_MARKS)
-    if label.lower().startswith("utf-16") and b"\0" in raw and not raw.startswith(marks):
+    if label.lower().startswith("utf-16") and b"\0" in raw and not raw.startswith(MARKS):
         return storable(_decode_as(raw, "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"))
     encoding = _encoding_of(label) or "utf-8"
-    if encoding == "utf-8" or raw.startswith(marks):
+    if encoding == "utf-8" or raw.startswith(MARKS):
         return decode(raw)
     if encoding not in _SEVEN_BITS and not raw.isascii():
         try:

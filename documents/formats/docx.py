@@ -2,8 +2,8 @@
 
 Kept: headings, list items with their numbers, tables, text boxes behind the paragraph that they hang on, foot- and
 endnotes behind the paragraph that refers to them, headers and footers once at the end, insertions, descriptions of
-images. Left out: deletions, hidden text, comments, and tables of contents, which repeat the headings. There are no pages:
-a Word file has none until a program lays it out.
+images. Left out: deletions, hidden text, comments, and tables of contents, which repeat the headings. There are no
+pages: a Word file has none until a program lays it out.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from documents.formats import docx_inline, tables
-from documents.formats.building import Builder, one_line
+from documents.formats.building import Builder, one_line, whole
 from documents.formats.docx_styles import Numbering, Style, Styles, child_value
 from documents.formats.packages import Package, attribute, is_on, local
 from documents.structure import Failure, Kind, Limits, ParsedDocument, UnreadableError
@@ -52,9 +52,8 @@ class _Reader:
         self._numbering = Numbering(self._part("numbering"))
         self._items: list[str] = []
         self._noted = 0
-        self._pending: list[
-            tuple[int, str, str]
-        ] = []  # notes that wait for the end of their paragraph or table
+        # Notes that wait for the end of their paragraph or table: number, kind and id.
+        self._pending: list[tuple[int, str, str]] = []
         self._title = ""
 
     def document(self) -> ParsedDocument:
@@ -141,7 +140,7 @@ class _Reader:
         if len(rows) == 1 and len(cells := list(_found(rows[0], "tc", depth))) == 1:
             self._blocks(cells[0], depth - 3)  # a frame around text
             return
-        merged = tables.merged([self._cell(cell, depth) for cell in _cells(row, depth)] for row in rows)
+        merged = tables.merged([self._cell(cell, depth) for cell in _found(row, "tc", depth)] for row in rows)
         self._builder.lines(tables.lines(merged, header_rows=headers or None), Kind.TABLE)
 
     def _cell(self, cell: Any, depth: int) -> tables.Cell:
@@ -150,7 +149,7 @@ class _Reader:
         span = child_value(properties, "gridSpan")
         continued = merge is not None and attribute(merge, "val") != "restart"
         text = None if continued else self._flat(cell, depth - 3)
-        return tables.Cell(text, min(int(span), _MOST_SPAN) if span.isdecimal() and len(span) < 4 else 1)
+        return tables.Cell(text, min(whole(span, 1, digits=3), _MOST_SPAN))
 
     def _flat(self, container: Any, depth: int) -> str:
         """All that stands in a cell or a note, tables and text boxes in it too, as one run of text."""
@@ -191,10 +190,6 @@ def _found(container: Any, wanted: str, depth: int) -> Iterator[Any]:
             yield child
         elif name in _WRAPPERS:
             yield from _found(child, wanted, depth - 1)
-
-
-def _cells(row: Any, depth: int) -> Iterator[Any]:
-    return _found(row, "tc", depth)
 
 
 def _is_deleted(element: Any) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from documents.formats.packages import is_on, local
+from documents.formats.packages import attribute, is_on, local
 from documents.structure import Failure, UnreadableError
 
 # What was deleted or moved away, what fields are computed from, the copy for old programs, and readings of characters.
@@ -17,7 +17,7 @@ _CHARACTERS: Final = {
 
 @dataclass(slots=True)
 class Inline:
-    """`text` of a paragraph; `boxes`: the text boxes that hang on it; `notes`: its foot- and endnotes, by part and id."""
+    """`text` of a paragraph; `boxes`: text boxes that hang on it; `notes`: its foot- and endnotes by part and id."""
 
     text: str = ""
     boxes: list[Any] = field(default_factory=list)
@@ -42,7 +42,7 @@ def _walk(element: Any, inline: Inline, pieces: list[str], *, noted: int, depth:
         elif name in _CHARACTERS:
             pieces.append(_CHARACTERS[name])
         elif name in {"footnoteReference", "endnoteReference"}:
-            inline.notes.append((name.removesuffix("Reference"), _id(child)))
+            inline.notes.append((name.removesuffix("Reference"), attribute(child, "id")))
             pieces.append(f"[^{noted + len(inline.notes)}]")
         elif name == "txbxContent":
             inline.boxes.append(child)
@@ -62,7 +62,3 @@ def _is_hidden(element: Any, name: str) -> bool:
         return False
     properties = element.find("{*}rPr")
     return properties is not None and is_on(properties.find("{*}vanish"))
-
-
-def _id(element: Any) -> str:
-    return next((str(value) for key, value in element.items() if key.endswith("}id")), "")

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from documents.formats.building import whole
 from documents.formats.packages import attribute
 
-BASED_ON_MOST: Final = 20  # styles that a style stands on; a circle of them ends here
+MOST_BASED_ON: Final = 20  # styles that a style stands on; a circle of them ends here
 LEVELS: Final = 9
 _HEADING_NAME: Final = re.compile(r"heading (\d)", re.IGNORECASE)
 _PLACE: Final = re.compile(r"%(\d)")
@@ -55,7 +56,7 @@ class Styles:
     def _chain(self, key: str) -> list[Any]:
         """The style and what it stands on."""
         chain: list[Any] = []
-        while key in self._elements and len(chain) < BASED_ON_MOST:
+        while key in self._elements and len(chain) < MOST_BASED_ON:
             chain.append(self._elements[key])
             key = child_value(chain[-1], "basedOn")
         return chain
@@ -90,7 +91,7 @@ class Numbering:
         }
         # Lists that share their levels count on, unless one says where it starts.
         counters = self._counters.setdefault(list_id if any(restart.values()) else f"/{abstract}", {})
-        first = _number(restart.get(str(level), ""), start)
+        first = whole(restart.get(str(level), ""), start)
         counters[level] = counters.get(level, first - 1) + 1
         for deeper in [known for known in counters if known > level]:
             del counters[deeper]
@@ -127,12 +128,12 @@ def _overridden(style: Style, properties: Any) -> Style:
     level, list_id, list_level = style.level, style.list_id, style.list_level
     outline = child_value(properties, "outlineLvl")
     if outline:
-        outlined = _number(outline, LEVELS) + 1
+        outlined = whole(outline, LEVELS) + 1
         level = outlined if outlined <= LEVELS else 0  # the tenth level is that of body text
     numbered = properties.find("{*}numPr")
     if numbered is not None:
         list_id = child_value(numbered, "numId") or list_id
-        list_level = _number(child_value(numbered, "ilvl"), list_level)
+        list_level = whole(child_value(numbered, "ilvl"), list_level)
     return Style(style.name, level, "" if list_id == "0" else list_id, min(max(list_level, 0), LEVELS))
 
 
@@ -149,17 +150,13 @@ def _level_by_name(name: str) -> int:
 def _levels(abstract: Any) -> dict[int, tuple[int, str, str]]:
     """Start, format and pattern of each level."""
     return {
-        _number(attribute(level, "ilvl"), 0): (
-            _number(child_value(level, "start"), 1),
+        whole(attribute(level, "ilvl"), 0): (
+            whole(child_value(level, "start"), 1),
             child_value(level, "numFmt") or "decimal",
             child_value(level, "lvlText"),
         )
         for level in abstract.iterchildren("{*}lvl")
     }
-
-
-def _number(text: str, otherwise: int) -> int:
-    return int(text) if text.isdecimal() and len(text) < 7 else otherwise
 
 
 def _roman(number: int) -> str:

@@ -87,9 +87,7 @@ def _sort(part: Mail, bodies: list[Mail], attached: list[Mail], depth: int) -> N
             _sort(child, [] if plain and not _is_plain(child) else bodies, attached, depth - 1)
     elif kind in {"text/plain", "text/html"} and not _is_attached(part):
         bodies.append(part)
-    elif not (
-        part.get_content_maintype() == "image" and "Content-ID" in part
-    ):  # a picture in the page, as logos are
+    elif not _is_in_page(part):
         attached.append(part)
 
 
@@ -107,6 +105,11 @@ def _is_attached(part: Mail) -> bool:
     return part.get_content_disposition() == "attachment" or bool(part.get_filename())
 
 
+def _is_in_page(part: Mail) -> bool:
+    """Whether it is a picture that the text shows, as logos are."""
+    return part.get_content_maintype() == "image" and "Content-ID" in part
+
+
 def _body(builder: Builder, part: Mail, limits: Limits) -> None:
     if part.get_content_type() == "text/html":
         _append(builder, lambda: html.read(_payload(part), limits, charset=_charset(part)), deeper=1)
@@ -119,9 +122,7 @@ def _body(builder: Builder, part: Mail, limits: Limits) -> None:
 
 def _attachment(builder: Builder, part: Mail, name: str, *, limits: Limits, mails_deep: int) -> None:
     """The text of an attachment under its name, where it has one that can be read."""
-    inner = (
-        next(_children(part), None) if part.get_content_type() == MEDIA_TYPE and part.is_multipart() else None
-    )
+    inner = _inner_mail(part)
     if inner is not None:
         if mails_deep > 0:
             _append(builder, lambda: _written(inner, limits, mails_deep - 1), deeper=2, name=name)
@@ -149,6 +150,12 @@ def _append(builder: Builder, read_it: Callable[[], ParsedDocument], *, deeper: 
     builder.append(document, deeper=deeper)
 
 
+def _inner_mail(part: Mail) -> "Mail | None":
+    """The mail that the part is, taken apart by the library; None for anything else."""
+    is_mail = part.get_content_type() == MEDIA_TYPE and part.is_multipart()
+    return next(_children(part), None) if is_mail else None
+
+
 def _payload(part: Mail) -> bytes:
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
@@ -160,9 +167,8 @@ def _charset(part: Mail) -> str:
 
 def _name(part: Mail) -> str:
     name = one_line(_words(part.get_filename() or ""))
-    if not name and part.get_content_type() == MEDIA_TYPE:
-        inner = next(_children(part), None) if part.is_multipart() else None
-        name = _header(inner, "Subject") if inner is not None else ""
+    if not name and (inner := _inner_mail(part)) is not None:
+        name = _header(inner, "Subject")
     return name[:MOST_HEADER] or part.get_content_type()
 
 

@@ -18,7 +18,7 @@ from documents.structure import Failure, Limits, ParsedDocument, UnreadableError
 # Browsers stop at 512 levels; pages leave inline tags open, so that there are more than an office file has.
 DEPTH_FACTOR: Final = 5
 # Open tags at once, told without parsing: the parser needs seconds for 50,000, and no page has 5,000.
-OPEN_MOST: Final = 5_000
+MOST_OPEN: Final = 5_000
 LABEL_BYTES: Final = 4_096  # within which a page names its charset; browsers look at 1,024
 _CHARSET: Final = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE)
 _XML_ENCODING: Final = re.compile(rb"""<\?xml[^>]{0,100}?encoding\s*=\s*["']([\w.:-]{2,40})""", re.IGNORECASE)
@@ -67,13 +67,13 @@ def structured(markup: str, limits: Limits) -> ParsedDocument:
 
 def _refuse_open(markup: str) -> None:
     """Refuse a tower of open tags before the parser, whose time grows with its square, sees it."""
-    if markup.count("<") <= OPEN_MOST:
+    if markup.count("<") <= MOST_OPEN:
         return
     depth = 0
     for match in _TAG.finditer(markup):
         if match[2].lower() not in _SELF_ENDING:
             depth = max(depth - 1, 0) if match[1] else depth + 1
-            if depth > OPEN_MOST:
+            if depth > MOST_OPEN:
                 raise UnreadableError(Failure.TOO_DEEP)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from documents.formats.building import Builder, one_line
-from documents.formats.html_tables import HtmlTable, whole
+from documents.formats.html_tables import HtmlTable, whole_attribute
 from documents.structure import Failure, Kind, UnreadableError
 
 _LEFT_OUT: Final = frozenset(
@@ -34,7 +34,8 @@ _BLANKS: Final = re.compile(r"[ \t\n\r\f]+")
 @dataclass(slots=True)
 class Page:
     """`layout`: ids of the tables that are no tables. The rest is what stands open while the tree is walked:
-    the words of a block, the lines of a list, for each list in it its last number (None with bullets), a table."""
+    the words of a block, the lines of a list, for each list in it its last number (None with bullets), a table.
+    """
 
     builder: Builder
     layout: set[int]
@@ -45,7 +46,7 @@ class Page:
     _table: HtmlTable | None = None
 
     def walk(self, root: Any, depth: int) -> None:
-        """Write all under `root`, which may have `depth` levels: more of them than Python's own stack, so without recursion."""
+        """Write all under `root`, which may have `depth` levels: more than Python's own stack, so without recursion."""
         stack, level = [(root, False)], 0
         while stack:
             node, leaving = stack.pop()
@@ -103,7 +104,7 @@ class Page:
             self._table = HtmlTable()
         elif tag in _LISTS:
             ordered = tag == "ol"
-            self._lists.append(whole(node.attributes.get("start"), 1) - 1 if ordered else None)
+            self._lists.append(whole_attribute(node, "start", 1) - 1 if ordered else None)
         elif tag in {"li", "dt"}:
             self._mark = self._next_mark(node)
         elif tag == "dd":
@@ -115,7 +116,7 @@ class Page:
         last = self._lists[-1] if self._lists else None
         if last is None:
             return "- "
-        self._lists[-1] = whole(node.attributes.get("value"), last + 1)
+        self._lists[-1] = whole_attribute(node, "value", last + 1)
         return f"{self._lists[-1]}. "
 
     def _enter_cell(self, tag: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from documents.formats import tables
+from documents.formats.building import whole
 
 # HTML's own limits (WHATWG, 4.9.11).
 _MOST_COLUMNS: Final = 1_000
@@ -32,8 +33,8 @@ class HtmlTable:
         """The cell `node`, which shows `text`."""
         if not self._rows:
             self.begin_row()
-        columns = whole(node.attributes.get("colspan"), 1)
-        rows = whole(node.attributes.get("rowspan"), 1)
+        columns = whole_attribute(node, "colspan", 1)
+        rows = whole_attribute(node, "rowspan", 1)
         cell = _Cell(
             text, min(max(columns, 1), _MOST_COLUMNS), min(max(rows, 1), _MOST_ROWS), node.tag == "th"
         )
@@ -82,7 +83,6 @@ def _continue(
     return column
 
 
-def whole(text: str | None, otherwise: int) -> int:
-    """An attribute as a whole number."""
-    text = (text or "").strip()
-    return int(text) if text.isdecimal() and len(text) < 7 else otherwise
+def whole_attribute(node: Any, name: str, otherwise: int) -> int:
+    """The attribute of this name as a whole number; white space around it does not count."""
+    return whole((node.attributes.get(name) or "").strip(), otherwise)

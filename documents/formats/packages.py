@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from lxml import etree
 
-from documents.formats.archives import Archive
+from documents.formats.archives import OLE_MAGIC, Archive
 from documents.structure import Failure, Limits, UnreadableError
 
-OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # In one byte a character or two, in either order: no writer but an attacker's declares anything in a part.
 _DECLARATION: Final = re.compile(rb"<\0?!\0?(?:D\0?O\0?C\0?T\0?Y\0?P\0?E|E\0?N\0?T\0?I\0?T\0?Y)")
 _GUARDS: Final = {"resolve_entities": False, "no_network": True, "huge_tree": False, "load_dtd": False}
@@ -95,7 +94,8 @@ class Package:
 
 def elements(raw: bytes, *tags: str) -> Iterator[Any]:
     """The elements with these names, in any namespace, one after another; each is emptied after its use, so that
-    a part of 100 MB takes no more memory than its bytes."""
+    a part of 100 MB takes no more memory than its bytes.
+    """
     with _damage_named():
         wanted = [f"{{*}}{tag}" for tag in tags]
         for _, element in etree.iterparse(

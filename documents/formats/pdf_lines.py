@@ -68,16 +68,30 @@ def _angle(textpage: pdfium.FPDF_TEXTPAGE, index: int) -> float:
     return math.atan2(matrix.b, matrix.a)
 
 
+def _characters(textpage: pdfium.FPDF_TEXTPAGE) -> str:
+    """One for each index that PDFium counts.
+
+    PDFium's own text of the page is had in one call. It leaves out what has no character, and has two for one that
+    is beyond 16 bits: where its length differs, each is asked for by itself.
+    """
+    count = max(0, pdfium.FPDFText_CountChars(textpage))
+    buffer = (ctypes.c_ushort * (count + 1))()
+    written = pdfium.FPDFText_GetText(textpage, 0, count, buffer)
+    text = bytes(buffer)[: 2 * count].decode("utf-16-le", "surrogatepass")
+    if written == count + 1 and len(text) == count and "\0" not in text:
+        return text
+    codes = [pdfium.FPDFText_GetUnicode(textpage, index) for index in range(count)]
+    # Codes above Unicode's end come from broken font tables.
+    return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes)
+
+
 @dataclass(slots=True)
 class _Reader:
     textpage: pdfium.FPDF_TEXTPAGE
     rulings: pdf_rulings.Rulings
 
     def lines(self) -> list[Line]:
-        count = pdfium.FPDFText_CountChars(self.textpage)
-        # Codes above Unicode's end come from broken font tables.
-        codes = [pdfium.FPDFText_GetUnicode(self.textpage, index) for index in range(count)]
-        characters = "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes)
+        characters = _characters(self.textpage)
         rows, start = [], 0
         for match in re.finditer(r"[\r\n]+|\Z", characters):
             row = self._row(characters, start, match.start())

@@ -17,6 +17,8 @@ _LIGATURES: Final = {
 
 def clean(text: str, keep: str = "") -> str:
     """`text` without control characters (but those in `keep`) and unpaired surrogates, with ligatures spelled out."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly every line
     text = _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
     text = _SURROGATE.sub("\ufffd", text)
     text = text.replace("\x02", HYPHEN).replace("\t", " ").replace("\xa0", " ")

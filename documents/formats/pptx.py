@@ -5,12 +5,12 @@ tables, the figures of charts, descriptions of images, speaker notes. Left out: 
 not given to others), comments, and what the master puts on every slide (date, slide number, footer).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from documents.formats import charts, tables
-from documents.formats.building import Builder, one_line
+from documents.formats.building import Builder, one_line, whole
 from documents.formats.packages import Package, Relation, attribute, local
 from documents.structure import Failure, Kind, Limits, ParsedDocument, UnreadableError
 
@@ -108,7 +108,7 @@ class _Slide:
             self._related(data.find("{*}relIds"), "dm", _diagram)
         self._describe(frame)
 
-    def _related(self, element: Any, key: str, write: Any) -> None:
+    def _related(self, element: Any, key: str, write: Callable[[Any, Builder], None]) -> None:
         """What another part holds for a frame."""
         value = "" if element is None else attribute(element, key)
         relation = self._relations.get(value)
@@ -159,11 +159,9 @@ def _item(paragraph: Any, *, listed: bool, counts: dict[int, int]) -> str:
     properties = paragraph.find("{*}pPr")
     level, text = 0, one_line(_words(paragraph))
     if properties is not None:
-        written = properties.get("lvl") or "0"
-        level = min(int(written), _MOST_LEVEL) if written.isdecimal() and len(written) < 3 else 0
+        level = min(whole(properties.get("lvl"), 0, digits=2), _MOST_LEVEL)
         if properties.find("{*}buAutoNum") is not None:
-            start = properties.find("{*}buAutoNum").get("startAt") or "1"
-            first = int(start) if start.isdecimal() and len(start) < 6 else 1
+            first = whole(properties.find("{*}buAutoNum").get("startAt"), 1, digits=5)
             counts[level] = counts.get(level, first - 1) + 1
             return f"{'  ' * level}{counts[level]}. {text}"
         listed = properties.find("{*}buChar") is not None or (listed and properties.find("{*}buNone") is None)
@@ -177,8 +175,7 @@ def _own_cells(row: Any) -> Iterator[Any]:
 
 
 def _cell(cell: Any) -> tables.Cell:
-    span = cell.get("gridSpan") or "1"
-    columns = min(int(span), _MOST_SPAN) if span.isdecimal() and len(span) < 5 else 1
+    columns = min(whole(cell.get("gridSpan"), 1, digits=4), _MOST_SPAN)
     if cell.get("vMerge") in {"1", "true"}:
         return tables.Cell(None, columns)
     return tables.Cell(" ".join(map(_words, cell.iter("{*}p"))), columns)

@@ -143,7 +143,7 @@ def _heads_as_year(first: Row, second: Row, column: int) -> bool:
 
 
 def _add_labels(labels: dict[int, str], row: Row) -> None:
-    """A second header row stands behind the first: "2024 Revenue". A label that is repeated below itself counts once."""
+    """A second header row stands behind the first: "2024 Revenue". One that is repeated below itself counts once."""
     for column, cell in row.items():
         label, above = cell.rstrip(" :"), labels.get(column)
         if label:

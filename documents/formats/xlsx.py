@@ -1,8 +1,8 @@
 """Excel workbooks (SpreadsheetML, ECMA-376 part 1, chapter 18): each visible sheet is a page under its name.
 
-A cell reads as it is shown: dates, shares and amounts in their number format, formulas by the value that was stored with
-them. Left out: hidden sheets, rows and columns, but for rows that a filter hides or an outline folds away (which belong to
-the table); comments; charts, which draw what stands in cells.
+A cell reads as it is shown: dates, shares and amounts in their number format, formulas by the value that was stored
+with them. Left out: hidden sheets, rows and columns, but for rows that a filter hides or an outline folds away (which
+belong to the table); comments; charts, which draw what stands in cells.
 """
 
 import math
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from documents.formats import tables, xlsx_grid, xlsx_numbers
-from documents.formats.building import Builder, one_line
+from documents.formats.building import Builder, one_line, whole
 from documents.formats.packages import Package, attribute, elements, local
 from documents.structure import Kind, Limits, ParsedDocument
 
@@ -81,7 +81,7 @@ class _Workbook:
             elif name == "is":
                 return _rich(child)
         if kind == "s":
-            place = int(value) if value.isdecimal() and len(value) < 9 else len(self._strings)
+            place = whole(value, len(self._strings), digits=8)
             return self._strings[place] if place < len(self._strings) else ""
         if kind == "b":
             return "TRUE" if value == "1" else "FALSE"
@@ -102,7 +102,7 @@ class _Workbook:
             return one_line(value)
         if not math.isfinite(number):
             return one_line(value)
-        place = int(style) if style.isdecimal() and len(style) < 7 else 0
+        place = whole(style, 0)
         code = self._formats[place] if place < len(self._formats) else "General"
         return one_line(xlsx_numbers.shown(number, code, since_1904=self._since_1904))
 

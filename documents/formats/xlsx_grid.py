@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from documents.formats.building import whole
 from documents.formats.packages import attribute, elements, local
 from documents.formats.tables import MOST_COLUMNS, Spanned
 
@@ -68,8 +69,7 @@ def rows(raw: bytes) -> Iterator[tuple[int, int, list[tuple[int, Any]]]]:
         elif name == "col":
             hidden |= _hidden_columns(element)
         else:
-            written = element.get("r") or ""
-            number = int(written) if written.isdecimal() and len(written) < 9 else number + 1
+            number = whole(element.get("r"), number + 1, digits=8)
             folded = filtered or element.get("outlineLevel", "0") != "0"
             if folded or element.get("hidden") not in _ON:
                 shown = [(column, cell) for column, cell in _cells(element) if column not in hidden]

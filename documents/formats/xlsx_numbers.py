@@ -1,7 +1,8 @@
 """Numbers, dates and shares as a spreadsheet shows them (number formats: ECMA-376 part 1, 18.8.30 and 18.8.31).
 
-Done as far as a reader would notice: decimals, thousands, percent, currency, signs, dates and times. A short date by the reader's
-own region is written as 2024-03-31, which is the same everywhere; colours, fractions and alignment are left out.
+Done as far as a reader would notice: decimals, thousands, percent, currency, signs, dates and times. A short date by
+the reader's own region is written as 2024-03-31, which is the same everywhere; colours, fractions and alignment are
+left out.
 """
 
 import re

@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.contrib.postgres import operations
+from django.db.migrations.operations.base import Operation
 
 from ragsite.lib import row_security
 
 
-class AddIndex(operations.AddIndexConcurrently):
+class _Alone(Operation):
     """Sent with nobody's scope, and so without the statement that would tell Postgres of one: it has to be alone."""
 
     def database_forwards(self, *args: Any, **kwargs: Any) -> None:
@@ -19,13 +20,9 @@ class AddIndex(operations.AddIndexConcurrently):
             super().database_backwards(*args, **kwargs)
 
 
-class RemoveIndex(operations.RemoveIndexConcurrently):
-    """As `AddIndex`."""
+class AddIndex(_Alone, operations.AddIndexConcurrently):
+    """Makes an index while rows are read and written."""
 
-    def database_forwards(self, *args: Any, **kwargs: Any) -> None:
-        with row_security.nobody():
-            super().database_forwards(*args, **kwargs)
 
-    def database_backwards(self, *args: Any, **kwargs: Any) -> None:
-        with row_security.nobody():
-            super().database_backwards(*args, **kwargs)
+class RemoveIndex(_Alone, operations.RemoveIndexConcurrently):
+    """Drops an index while rows are read and written."""

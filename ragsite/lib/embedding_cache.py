@@ -67,7 +67,7 @@ def _get(redis: Redis, *, keys: Sequence[str]) -> Any:
 
 
 def _parts(items: Sequence[Item], dimensions: int) -> Iterator[Sequence[Item]]:
-    """Runs of items whose vectors make one round trip: of 2,048 texts, one may be 12 MB, and would outlast Redis's timeout."""
+    """Runs of items whose vectors make one round trip: those of 2,048 texts may be 12 MB, which outlast its timeout."""
     size = max(1, _BYTES_A_TRIP // (_NUMBER_BYTES * dimensions))
     return (items[start : start + size] for start in range(0, len(items), size))
 

@@ -49,8 +49,8 @@ _sizes: PerProcess[tuple[str, str], _Size] = PerProcess(lambda _: _Size())
 def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: float = 0.0) -> Vectors:
     """The vectors of `texts`, at least one, in their order. Raises what `vendor.call` raises, for each request.
 
-    With patience, each request waits for its turn within the endpoint's limits, and one that meets an endpoint that limits us or
-    is down is tried again for so long; what will not mend by itself (`ModelRefused`) is raised at once.
+    With patience, each request waits for its turn within the endpoint's limits, and one that meets an endpoint that
+    limits us or is down is tried again for so long; what will not mend by itself (`ModelRefused`) is raised at once.
     """
     limit = BATCH_BYTES
     if model.tokens_per_minute:  # a request of more than a minute's tokens would never be let in
@@ -79,7 +79,7 @@ def _bytes(text: str) -> int:
 
 
 def _embed_batch(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
-    """Where the endpoint refuses so many texts, or takes too long over them, fewer are sent, and never so many again."""
+    """Where the endpoint refuses so many texts, or takes too long over them, fewer are sent from then on."""
     known = _sizes.get((model.base_url, model.model))
     if len(texts) > known.texts:
         return _in_parts(model, texts, patience_seconds, size=known.texts)
@@ -94,9 +94,8 @@ def _embed_batch(model: EmbeddingModel, texts: list[str], patience_seconds: floa
             raise
         size = _SLOW_TEXTS  # at once, for each try takes the whole timeout
     vectors = _in_parts(model, texts, patience_seconds, size=size)
-    known.texts = min(
-        known.texts, size
-    )  # only now: a text that is refused by itself says nothing about sizes
+    # Only now: a text that is refused by itself says nothing about sizes.
+    known.texts = min(known.texts, size)
     return vectors
 
 
@@ -134,10 +133,8 @@ def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> V
     endpoint = Endpoint(
         base_url=model.base_url,
         api_key=model.api_key,
-        # Another timeout is another breaker too: limits that ingestion runs into do not close the endpoint to questions.
-        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT)
-        if patience_seconds
-        else model.timeout_seconds,
+        # Another timeout is another breaker too: limits that ingestion runs into do not close it to questions.
+        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT if patience_seconds else 0.0),
         max_answer_bytes=ANSWER_BYTES,
     )
     content, headers = vendor.call(endpoint, {model.model: partial(_asked, model=model, texts=texts)})

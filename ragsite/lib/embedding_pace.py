@@ -1,6 +1,7 @@
-"""How quickly an embedding endpoint may be asked: by its limits a minute and by what it says itself, for all processes together.
+"""How quickly an embedding endpoint may be asked: by its limits a minute and by what it says itself.
 
-One hash a model in Redis says when the next request may go out. Without Redis each process keeps that for itself.
+That holds for all processes together: one hash a model in Redis says when the next request may go out. Without Redis
+each process keeps that for itself.
 """
 
 import time

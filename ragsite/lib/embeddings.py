@@ -35,8 +35,8 @@ class EmbeddingModel:
 def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: float = 0.0) -> Vectors:
     """The vectors of `texts`, in their order. Raises what `vendor.call` raises, for each request to an endpoint.
 
-    `patience_seconds`: how long a request may wait for an endpoint that limits us or is down. None for a question, whose asker
-    waits; minutes for an ingestion, which nobody gains from giving up. The local model needs none.
+    `patience_seconds`: how long a request may wait for an endpoint that limits us or is down. 0 for a question, whose
+    asker waits; minutes for an ingestion, which nobody gains from giving up. The local model needs none.
     """
     if not texts:
         return np.empty((0, model.dimensions), dtype=np.float32)

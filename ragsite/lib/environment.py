@@ -87,9 +87,8 @@ def prices(name: str, default: str = "") -> dict[str, tuple[float, float]]:
 def keys(name: str, value: str) -> dict[str, str]:
     """Keys by the host that they are for, written `host=key` or `host:port=key`, separated by commas or lines."""
     table = {}
-    for number, entry in enumerate(
-        filter(None, map(str.strip, value.replace("\n", ",").split(","))), start=1
-    ):
+    entries = filter(None, map(str.strip, value.replace("\n", ",").split(",")))
+    for number, entry in enumerate(entries, start=1):
         host, _, key = entry.partition("=")
         if not host.strip() or not key.strip() or "/" in host:
             # Never what it says: it may be a key alone.

@@ -78,7 +78,7 @@ class ModelFailed(AppError):
 
 
 class ModelRefused(ModelFailed):
-    """Asking again is of no use until somebody mends the settings: a wrong key, an unknown model, vectors of another size."""
+    """No use to ask again until somebody mends the settings: a wrong key, an unknown model, vectors of another size."""
 
     code = "model_refused"
 

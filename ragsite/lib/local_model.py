@@ -48,7 +48,8 @@ def prepare(directory: Path, *, precision: Precision) -> Path:
     """Writes the model's graph, weights and tokenizer as one file in `directory`, unless it is there; returns its path.
 
     Any number of processes may call it at once: a file appears under its name only when it is whole.
-    Raises ModelUnavailable when the weights are missing or their checksum differs, and OSError when the file cannot be written.
+    Raises ModelUnavailable when the weights are missing or their checksum differs, and OSError when the file cannot be
+    written.
     """
     precision = Precision(precision)  # a setting or an argument may hold the bare word
     path = directory / f"{MODEL}-{precision}-{GRAPH_VERSION}.onnx"
@@ -99,7 +100,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 class LocalModel:
-    """A loaded model. One a process is enough: it holds the process's one pool of `threads`, and any thread may call it.
+    """A loaded model. One a process is enough: it holds the process's pool of `threads`, and any thread may call it.
 
     A text's vector does not depend on the texts embedded with it, in either precision, beyond float noise.
     Over abstracts, sentences and single words, int8 is at a cosine of 0.996 to fp32 on average and 0.98 at least.
@@ -112,7 +113,7 @@ class LocalModel:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="local-model")
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns one vector of unit length a text, in order: float32 (len(texts), 384). Reads a text's first 256 word pieces."""
+        """One vector of unit length a text, in order: float32 (len(texts), 384), of its first 256 word pieces."""
         vectors = np.empty((len(texts), DIMENSIONS), np.float32)
         for start in range(0, len(texts), _TEXTS_A_WINDOW):
             window = slice(start, start + _TEXTS_A_WINDOW)
@@ -144,9 +145,9 @@ class LocalModel:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yields the texts' indices in batches of one length and up to _TOKENS_A_BATCH tokens, from the longest to the shortest.
+    """Yields the texts' indices in batches of one length and up to _TOKENS_A_BATCH tokens.
 
-    The longest first, so that the threads end together.
+    The longest come first, so that the threads end together.
     """
     rows_of: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):

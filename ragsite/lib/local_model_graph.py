@@ -1,4 +1,4 @@
-"""Writes the ONNX graph of all-MiniLM-L6-v2 from its published weights, in the operators that ONNX Runtime's CPU kernels do best.
+"""Writes the ONNX graph of all-MiniLM-L6-v2 from its published weights, in operators that ONNX Runtime's CPU does best.
 
 The architecture is BERT (Devlin et al., 2018) as sized by MiniLM (Wang et al., 2020): 6 layers, 12 heads, 384 wide.
 The operators of `com.microsoft` are described in ONNX Runtime's ContribOperators.md.
@@ -42,7 +42,7 @@ class Precision(StrEnum):
 
 
 def read_safetensors(data: bytes) -> dict[str, NDArray[np.float32]]:
-    """Returns the float32 tensors by name: an 8-byte little-endian length, a JSON header of that length, then the data."""
+    """The float32 tensors by name. The file: an 8-byte little-endian length, a JSON header of that length, the data."""
     (length,) = struct.unpack_from("<Q", data)
     start = 8 + length
     header: dict[str, dict[str, Any]] = json.loads(data[8:start])
@@ -107,8 +107,8 @@ class _Graph:
         return self.fused("EmbedLayerNormalization", inputs, ["embedded", "no_mask"], epsilon=_EPSILON)
 
     def layer(self, x: str, name: str) -> str:
-        # What a key's bias adds is the same for all keys, and the softmax cancels it. A value's comes out as it went in,
-        # so that it is added behind the next product, whose bias takes it in.
+        # What a key's bias adds is the same for all keys, and the softmax cancels it. A value's comes out as it went
+        # in, so that it is added behind the next product, whose bias takes it in.
         value_bias = self.weights[f"{name}.attention.self.value.bias"]
         attended = self.attention(x, f"{name}.attention.self")
         output = f"{name}.attention.output"
@@ -161,8 +161,9 @@ class _Graph:
     def quantize_rows(self, x: str, name: str, *, gelu: bool) -> tuple[str, str]:
         """Returns x in uint8 around a zero point, and the scale of each row.
 
-        A scale for the whole tensor, which is what DynamicQuantizeLinear, DynamicQuantizeMatMul and QAttention know, would make
-        a text's vector depend on the texts beside it: the same text alone and in a batch came out at a cosine of down to 0.96.
+        A scale for the whole tensor, which is what DynamicQuantizeLinear, DynamicQuantizeMatMul and QAttention know,
+        would make a text's vector depend on the texts beside it: the same text alone and in a batch came out at a
+        cosine of down to 0.96.
         """
         zero = _zero(gelu=gelu)
         size = x if gelu else self.node("Abs", [x], [f"{name}.absolute"])

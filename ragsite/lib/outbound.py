@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 
 import httpx2
 
@@ -100,7 +101,7 @@ async def _post(url: str, *, body: bytes, headers: Mapping[str, str], limits: Li
     if not all(_may_be_called(target, address, limits.networks) for address in found):
         raise Failed("address")
     timeout = httpx2.Timeout(limits.seconds, connect=_CONNECT_SECONDS)
-    # No proxy, certificate or password out of the environment; a client a call, so that none shares another's connection.
+    # No proxy, certificate or password out of the environment. A client a call: none shares another's connection.
     async with httpx2.AsyncClient(
         verify=_certificates.get("public"), trust_env=False, follow_redirects=False, timeout=timeout
     ) as client:
@@ -179,7 +180,7 @@ def _port(target: httpx2.URL) -> int:
 
 def _is_address(host: str) -> bool:
     try:
-        is_public(host)
+        ip_address(host)
     except ValueError:
         return False
     return True

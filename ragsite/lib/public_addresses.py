@@ -7,9 +7,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 # What IANA has given out; everything global lies in it, but for addresses that stand for IPv4 ones.
 _IPV6_GLOBAL = ip_network("2000::/3")
-_NAT64 = IPv6Network(
-    "64:ff9b::/96"
-)  # RFC 6052: a gateway sends it on to the IPv4 address in its last 32 bits
+# RFC 6052: a gateway sends it on to the IPv4 address in its last 32 bits.
+_NAT64 = IPv6Network("64:ff9b::/96")
 # Python 3.11.7 calls some of these global. Teredo and 6to4 carry an IPv4 address, and lead to it where a relay is.
 _REFUSED = tuple(
     ip_network(network)

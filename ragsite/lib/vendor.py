@@ -1,4 +1,4 @@
-"""Calls to a model vendor's OpenAI-compatible endpoint: bounded in time and size, retried, with fallbacks and a breaker."""
+"""Calls to a model vendor's OpenAI-compatible endpoint: bounded, retried, with fallbacks and a breaker."""
 
 import asyncio
 import logging
@@ -25,17 +25,20 @@ Ask = Callable[[openai.AsyncOpenAI], Awaitable[T]]
 TRIES = 3
 LONGEST_RETRY_AFTER = 10.0  # seconds; an endpoint that asks for more is left for the next model at once
 RETRIED_STATUSES = frozenset({408, 409, 429})
+BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.25, max=4.0, jitter=0.25)
+_RESET_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 logger = logging.getLogger(__name__)
-BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.25, max=4.0, jitter=0.25)
 
 
 def call(endpoint: Endpoint, asks: Mapping[str, Ask[T]]) -> T:
     """The answer of the first model that gives one; `asks` maps each model's name to its request, in order.
 
     The time left is shared out among the models left, so that one that hangs leaves time for its fallbacks.
-    Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, the endpoint limits us or the breaker is open;
-    `ModelFailed` when it answers with an error or with nonsense; `ModelRefused`, which is one, when asking again is no use.
+    Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, the endpoint limits us or the breaker is
+    open; `ModelFailed` when it answers with an error or with nonsense; `ModelRefused`, which is one, when asking again
+    is no use.
     """
     with app_errors(), breakers.get(endpoint).guarding():
         return run(_first_answer(endpoint, asks), endpoint.timeout_seconds + 1)
@@ -69,7 +72,7 @@ async def _first_answer(endpoint: Endpoint, asks: Mapping[str, Ask[T]]) -> T:
 
 def _retrying(seconds: float) -> tenacity.AsyncRetrying:
     return tenacity.AsyncRetrying(
-        # A pause that would outlast the time is not begun: the fallback, or the answer that there is none, comes sooner.
+        # A pause that would outlast the time is not begun: the fallback, or the word that there is none, comes sooner.
         stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(seconds),
         wait=_pause,
         retry=tenacity.retry_if_exception(_worth_retrying),
@@ -150,12 +153,8 @@ def _retry_after_header(error: openai.APIStatusError) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
 
 
-_RESET_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
 def exhausted_seconds(headers: Mapping[str, str]) -> float:
-    """How long there is nothing left of a limit, by the headers that OpenAI gives: `6m0s` or `20ms` until it is whole again."""
+    """How long there is nothing left of a limit, by OpenAI's headers: `6m0s` or `20ms` until it is whole again."""
     return max(
         (
             _duration(headers.get(f"x-ratelimit-reset-{limit}", ""))

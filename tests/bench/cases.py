@@ -15,6 +15,7 @@ from redis import Redis
 from ragsite import embedded
 from tests import site
 from tests.bench import embedders, servers
+from tests.bench.corpus import WORKLOADS
 from tests.bench.load import Call, Server, sample
 from tests.bench.measure import Comparison, Sample, compare
 from tests.bench.uploads import Uploads
@@ -93,6 +94,42 @@ def _read(row: Mapping[str, Any]) -> Comparison:
     return Comparison(row["name"], subject, baseline, row["notes"])
 
 
+def end_to_end() -> list[Comparison]:
+    """Documents through the running site over what the embedder alone could do; see `ingestion`."""
+    return [comparison for name in WORKLOADS for comparison in _ingested("end-to-end", name)]
+
+
+def plain_pipeline() -> list[Comparison]:
+    """The same over a pipeline that does the same work the obvious way; left out where torch is not installed."""
+    if not embedders.torch_interpreter("plain-pipeline"):
+        return []
+    return _ingested("plain-pipeline", *WORKLOADS)
+
+
+def searchable() -> list[Comparison]:
+    """A PDF of ten pages from its upload until a search finds it."""
+    return _ingested("searchable")
+
+
+def _ingested(case: str, *workloads: str) -> list[Comparison]:
+    # As it comes, and patient with workers that are held for as long as the uploads take.
+    usual = {"INGEST_LEASE_SECONDS": "15", "SWEEP_SECONDS": "15", "WORKER_PATIENCE_SECONDS": "300"}
+    with tempfile.TemporaryDirectory() as folder, site.running(Path(folder), **usual) as up:
+        job = {
+            "case": case,
+            "pid": up.process.pid,
+            "url": up.facts["url"],
+            "tenant": up.facts["tenant"],
+            "key": _quick_key(up, scopes=["ingest", "query"]),
+            "workloads": workloads,
+        }
+        command = [sys.executable, "-m", "tests.bench.ingestion"]
+        told = subprocess.run(
+            command, env=up.environment, input=json.dumps(job).encode(), stdout=subprocess.PIPE, check=True
+        ).stdout
+    return [_read(row) for row in json.loads(told)]
+
+
 def second_upload() -> list[Comparison]:
     """A ten-page PDF that is there already over one that is new, each from its upload until it can be searched."""
     with _site() as up, up.client() as client:
@@ -114,6 +151,9 @@ CASES = {
     "index": stored("index"),
     "filtered": stored("filtered"),
     "second-upload": second_upload,
+    "end-to-end": end_to_end,
+    "plain-pipeline": plain_pipeline,
+    "searchable": searchable,
 }
 
 

@@ -1,11 +1,11 @@
 """A large corpus made of random numbers, as many of its rows as a real one's and as hard to search."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import transaction
 from numpy.typing import NDArray
 from pgvector import HalfVector, SparseVector
 
@@ -18,6 +18,7 @@ CHUNKS_A_DOCUMENT: Final = 20
 # Which part of the chunks is in which collection; the rest is in one of its own.
 SHARES: Final = {"0.1 %": 0.001, "1 %": 0.01, "10 %": 0.1, "50 %": 0.5}
 _WORDS_A_CHUNK: Final = 90
+_DOCUMENTS_AT_ONCE: Final = 250
 _VOCABULARY: Final = 40_000
 _DIMENSIONS: Final = 384
 # Embeddings of texts lie near a surface of few dimensions, in clumps: uniform noise of 384 is nothing like them, and
@@ -52,15 +53,17 @@ class Crowd:
         common, rare = self.random.integers(0, 30, 3), self.random.integers(50, 5_000, 5)
         return " ".join(f"w{number}" for number in (*common, *rare))
 
-    @transaction.atomic
     def fill(self, chunks: int) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 0")
         documents = self._documents(chunks // CHUNKS_A_DOCUMENT)
-        rows = self.chunk_rows(documents)
-        copying.copy("documents_chunk", indexing.CHUNK_COLUMNS, rows)
-        copying.copy("documents_chunkvector", indexing.VECTOR_COLUMNS, self.vector_rows(rows))
-        self._count(rows)
+        counts = Counter[int]()
+        for start in range(0, len(documents), _DOCUMENTS_AT_ONCE):
+            rows = self.chunk_rows(documents[start : start + _DOCUMENTS_AT_ONCE])
+            vectors = self.vector_rows(rows)
+            counts.update(term for row in rows for term in row[-2])
+            with transaction.atomic():
+                copying.copy("documents_chunk", indexing.CHUNK_COLUMNS, rows)
+                copying.copy("documents_chunkvector", indexing.VECTOR_COLUMNS, vectors)
+        self._count(chunks, counts)
 
     def _documents(self, count: int) -> list[Document]:
         names = [name for name, share in SHARES.items() for _ in range(round(share * count))]
@@ -108,13 +111,13 @@ class Crowd:
             for row, vector in zip(rows, self.vectors(len(rows)), strict=True)
         ]
 
-    def _count(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        counts = Counter(term for row in rows for term in row[-2])
+    @transaction.atomic
+    def _count(self, chunks: int, counts: Mapping[int, int]) -> None:
         terms = ((self.tenant.pk, term, count) for term, count in counts.items())
         copying.copy("documents_term", {"tenant_id": "uuid", "term": "int4", "chunks": "int4"}, terms)
         CorpusStatistics.objects.create(
             tenant=self.tenant,
-            chunks=len(rows),
-            length=len(rows) * _WORDS_A_CHUNK,
+            chunks=chunks,
+            length=chunks * _WORDS_A_CHUNK,
             average_length=_WORDS_A_CHUNK,
         )

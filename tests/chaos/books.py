@@ -57,7 +57,7 @@ class Books:
 def balance(outcomes: Sequence[Outcome], *, database: str, redis: str) -> Books:
     """Waits until both servers are up and the stream is empty, and compares. The keys of the calls must have been used for nothing else."""
     _await_empty_stream(redis)
-    site.wait_for(lambda: _is_up(database))
+    site.wait_for(lambda: is_up(database))
     keys = {outcome.call.key for outcome in outcomes if outcome.call.key}
     with psycopg.connect(database) as connection:
         usage = _rows(connection, "SELECT id, status, from_cache, key_id FROM apikeys_usage", keys)
@@ -145,7 +145,7 @@ def _is_empty(redis: Redis) -> bool:
     return not redis.xlen(STREAM) and not waiting["pending"]
 
 
-def _is_up(database: str) -> bool:
+def is_up(database: str) -> bool:
     try:
         psycopg.connect(database).close()
     except psycopg.OperationalError:

@@ -106,7 +106,7 @@ def killing(up: Site, victims: Sequence[str]) -> Iterator[Counter[str]]:
     def kill() -> None:
         while not over.wait(chance.uniform(*PAUSES)):
             name = chance.choice(victims)
-            found = _processes(up, name)
+            found = processes_of(up, name)
             if found and not (name == "gunicorn" and hits[name] == MASTERS):
                 with suppress(psutil.NoSuchProcess):
                     chance.choice(found).kill()
@@ -121,7 +121,7 @@ def killing(up: Site, victims: Sequence[str]) -> Iterator[Counter[str]]:
         killer.join()
 
 
-def _processes(up: Site, name: str) -> list[psutil.Process]:
+def processes_of(up: Site, name: str) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(up.process.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):

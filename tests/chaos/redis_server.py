@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -52,6 +53,16 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def restart(self) -> None:
+        """As its operator does."""
+        embedded.stop(embedded.Redis(self.folder), self.process)
+        self.start()
+
+    def lose_everything(self) -> None:
+        """Deletes what it has written; it has it all until it dies."""
+        for path in embedded.Redis(self.folder).directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def stop(self) -> None:
         """From here on it takes connections and commands, and answers none."""

@@ -1,4 +1,7 @@
-"""Whether a site changes its embedding model, to one of another size, while it is asked and fed, and its worker killed."""
+"""Whether a site changes its embedding model, to one of another size, while it is asked and fed.
+
+Its workers are killed in the middle of it, and its Redis loses what it has.
+"""
 
 import json
 import random
@@ -16,7 +19,9 @@ from typing import Any
 
 import httpx2
 import psutil
+import redis
 
+from ragsite import embedded
 from tests.chaos.people import GENEROUS, Business
 from tests.chaos.report import Report, on_its_own_site
 from tests.model_server import Behaviour, ModelServer
@@ -25,8 +30,13 @@ from tests.turned import TURNED, bent
 
 DOCUMENTS = 200
 UPLOADS_A_SECOND, ASKERS = 2.0, 3
+AROUND_SECONDS = 6.0  # in which both spaces are seen to serve
+PAUSE_SECONDS = 0.1  # of an asker: a site at work, and not one that does nothing but answer
 PATIENCE_SECONDS = 600.0  # for a site that is broken, not for a machine that is busy
-KILLS_AFTER = (4, 12)  # batches of the new space, at each of which the worker dies
+PARAGRAPHS = 9  # of a document, beside the one that answers its question; each becomes a chunk
+BATCH = 64  # chunks that the building asks for at once
+# After these parts of the batches every worker dies, and after this one Redis forgets queues, caches and counts.
+KILLS_AFTER, FORGETS_AFTER = (0.15, 0.4, 0.7), 0.55
 PARTS = (
     "pump",
     "valve",
@@ -73,7 +83,7 @@ def question(number: int) -> str:
     return f"What is the {trait} of the {part} from {place}, model {number}?"
 
 
-def text(number: int, *, paragraphs: int = 9) -> str:
+def text(number: int, *, paragraphs: int = PARAGRAPHS) -> str:
     """A document of as many chunks, of which one answers its question."""
     chance, (part, trait, place) = random.Random(number), _names(number)
     told = [f"The {trait} of the {part} from {place}, model {number}, is {chance.randint(2, 900)}."]
@@ -97,9 +107,9 @@ def change(up: Site, server: ModelServer) -> Report:
         command(up, "tend")  # the index, without waiting for its minute
         before = looking(up)
         with watching(up) as watched, traffic(client) as told:
-            time.sleep(3)
+            time.sleep(AROUND_SECONDS)
             seconds, kills = _reembed(up, server)
-            time.sleep(3)
+            time.sleep(AROUND_SECONDS)
         for document_id in told["uploaded"]:
             if not _is_ready(client, document_id):
                 told["faults"].append(f"{document_id} is not ready")
@@ -109,6 +119,7 @@ def change(up: Site, server: ModelServer) -> Report:
         seen={
             "seconds": seconds,
             "kills": kills,
+            "made_twice": _made_twice(server),
             "answers": dict(told["statuses"]),
             "uploads": len(told["uploaded"]),
             "searches": watched["seen"],
@@ -116,7 +127,7 @@ def change(up: Site, server: ModelServer) -> Report:
             "recall_after": after["recall@10"],
             "vectors_after": after["vectors"],
         },
-        faults=[*told["faults"], *_faults(before, after, watched, kills)],
+        faults=[*told["faults"], *_faults(before, after, watched, kills), *_repeated(server, kills)],
     )
 
 
@@ -134,6 +145,22 @@ def _faults(
         yield f"recall@10 {before['recall@10']}, then {after['recall@10']}"
     if kills < len(KILLS_AFTER):
         yield "too few kills"
+
+
+def _repeated(server: ModelServer, kills: int) -> Iterator[str]:
+    if (twice := _made_twice(server)) > kills * BATCH:
+        yield f"{twice} vectors were made twice, for {kills} kills"
+
+
+def _made_twice(server: ModelServer) -> int:
+    texts = [text for batch in _batches(server) for text in batch]
+    return len(texts) - len(set(texts))
+
+
+def _batches(server: ModelServer) -> list[list[str]]:
+    """What the building has asked for. Documents that come in are smaller."""
+    asked = [request.body["input"] for request in list(server.requests)]
+    return [texts for texts in asked if len(texts) > PARAGRAPHS + 1]
 
 
 def _fill(client: httpx2.Client) -> None:
@@ -174,6 +201,7 @@ def traffic(client: httpx2.Client) -> Iterator[dict[str, Any]]:
             told["statuses"][answer.status_code] += 1
             if answer.status_code != 200 or not answer.json()["sources"]:
                 told["faults"].append(f"{answer.status_code}: {answer.text[:200]}")
+            time.sleep(PAUSE_SECONDS)
 
     def feed() -> None:
         number = DOCUMENTS
@@ -230,20 +258,26 @@ def command(up: Site, what: str) -> None:
 
 def _reembed(up: Site, server: ModelServer) -> tuple[float, int]:
     """How long it took, and how often the workers were killed meanwhile."""
-    began = time.monotonic()
+    began, kills = time.monotonic(), 0
     argv = [sys.executable, "manage.py", "reembed", "--to", "openai:bent", "--base-url", server.url, "--wait"]
     with subprocess.Popen(argv, env=up.environment, stdout=subprocess.DEVNULL) as process:
-        kills = sum(_killed(up, server, process, batches=batches) for batches in KILLS_AFTER)
-        assert process.wait(600) == 0
+        for part in sorted([*KILLS_AFTER, FORGETS_AFTER]):
+            if not _has_made(server, process, batches=round(part * DOCUMENTS * PARAGRAPHS / BATCH)):
+                break
+            if part == FORGETS_AFTER:
+                redis.Redis.from_url(embedded.redis_url(up.data_dir)).flushall()
+                continue
+            kills += 1
+            for worker in up.children("worker"):
+                kill(worker)
+        assert process.wait(PATIENCE_SECONDS) == 0
     return round(time.monotonic() - began, 1), kills
 
 
-def _killed(up: Site, server: ModelServer, process: "subprocess.Popen[bytes]", *, batches: int) -> bool:
+def _has_made(server: ModelServer, process: "subprocess.Popen[bytes]", *, batches: int) -> bool:
+    """Once so many batches were asked for; False when it ended before."""
     while process.poll() is None:
-        large = [request for request in server.requests if len(request.body["input"]) > 30]
-        if len(large) >= batches:
-            for worker in up.children("worker"):
-                kill(worker)
+        if len(_batches(server)) >= batches:
             return True
         time.sleep(0.02)
     return False

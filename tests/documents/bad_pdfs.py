@@ -42,7 +42,7 @@ def one_page(
 
 
 def files() -> Mapping[str, bytes]:
-    return {**_trees(), **_streams(), **_objects(), **_disguises()}
+    return {**_trees(), **_streams(), **_forms(), **_objects(), **_disguises()}
 
 
 def _trees() -> dict[str, bytes]:
@@ -73,12 +73,6 @@ def _streams() -> dict[str, bytes]:
     """Streams that unpack to far more than they are, or that take forever to show."""
     gibi = _zlib(b" ", 1024)
     twice = zlib.compress(_zlib(b" ", 4096), 9)
-    forms = [_form(b"/X Do " * 12, n + 7) for n in range(10)]
-    scattered = (
-        b"BT /F1 1 Tf "
-        + b"".join(b"1 0 0 1 %d %d Tm (x)Tj " % (n * 7 % 600, n * 13 % 700) for n in range(60_000))
-        + b"ET"
-    )
     return {
         "bomb-content.pdf": one_page(gibi, filters=b"/Filter /FlateDecode"),
         "bomb-twice.pdf": one_page(twice, filters=b"/Filter [/FlateDecode /FlateDecode]"),
@@ -93,6 +87,18 @@ def _streams() -> dict[str, bytes]:
         "run-length.pdf": one_page(b"\x81 " * 1_000_000, filters=b"/Filter /RunLengthDecode"),
         "filters-100.pdf": one_page(_TEXT, filters=b"/Filter [%s]" % (b"/ASCIIHexDecode " * 100)),
         "lzw.pdf": one_page(b"\x80\x0b\x60\x50\x22\x0c" * 10_000, filters=b"/Filter /LZWDecode"),
+    }
+
+
+def _forms() -> dict[str, bytes]:
+    """Forms and letters that draw one another, numbers that lie, and far too much to draw."""
+    forms = [_form(b"/X Do " * 12, n + 7) for n in range(10)]
+    scattered = (
+        b"BT /F1 1 Tf "
+        + b"".join(b"1 0 0 1 %d %d Tm (x)Tj " % (n * 7 % 600, n * 13 % 700) for n in range(60_000))
+        + b"ET"
+    )
+    return {
         "forms-laugh.pdf": one_page(
             b"/X Do", resources=b"/XObject << /X 6 0 R >>", more=[*forms, _form(_TEXT, 0)]
         ),

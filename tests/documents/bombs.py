@@ -64,10 +64,12 @@ def zip_of(parts: tuple[tuple[bytes, bytes, int], ...], declared: int | None = N
 
 def office() -> Mapping[str, bytes]:
     """Zips and their XML."""
-    deep = "<w:tbl><w:tr><w:tc>" * 5_000 + paragraph("deep") + "</w:tc></w:tr></w:tbl>" * 5_000
+    return _swelling() | _archives() | _parts() | _entities()
+
+
+def _swelling() -> dict[str, bytes]:
     good = docx(paragraph(SENTENCE))
-    names = ["../../evil.txt", "/etc/passwd", "C:\\evil", "CON", "x" * 300, "\u202etxt.exe", "word/../../x"]
-    files = {
+    return {
         "bomb-1gib.docx": _swollen(docx(paragraph("%")), "word/document.xml", 1024),
         "bomb-1gib.xlsx": _swollen(
             xlsx("<row r='1'><c r='A1' t='inlineStr'><is><t>%</t></is></c></row>"),
@@ -84,6 +86,14 @@ def office() -> Mapping[str, bytes]:
         "entries-60000.docx": packed(
             good | {f"word/media/{n}": b"" for n in range(60_000)}, zipfile.ZIP_STORED
         ),
+    }
+
+
+def _archives() -> dict[str, bytes]:
+    """Zips whose parts are not there, refer to what they may not, or lie about themselves."""
+    good = docx(paragraph(SENTENCE))
+    names = ["../../evil.txt", "/etc/passwd", "C:\\evil", "CON", "x" * 300, "\u202etxt.exe", "word/../../x"]
+    return {
         "relation-to-file.docx": packed(
             good
             | {
@@ -106,6 +116,14 @@ def office() -> Mapping[str, bytes]:
         "twice.docx": packed(good) + packed(good),
         "encrypted.docx": _flagged(packed(good), 1),
         "unknown-method.docx": _method(packed(good, zipfile.ZIP_STORED), 99),
+    }
+
+
+def _parts() -> dict[str, bytes]:
+    """XML that is deep, long, or says what cannot be."""
+    deep = "<w:tbl><w:tr><w:tc>" * 5_000 + paragraph("deep") + "</w:tc></w:tr></w:tbl>" * 5_000
+    good = docx(paragraph(SENTENCE))
+    return {
         "deep-tables.docx": packed(docx(deep)),
         "deep-xml.docx": packed(docx("<w:x>" * 200_000)),
         "utf16-lies.docx": packed(
@@ -132,6 +150,10 @@ def office() -> Mapping[str, bytes]:
         ),
         "no-slides.pptx": packed({n: p for n, p in pptx("").items() if "slides/" not in n}),
     }
+
+
+def _entities() -> dict[str, bytes]:
+    files = {}
     for kind, prolog in (
         ("laughs", _LAUGHS), ("quadratic", _QUADRATIC), ("external", _EXTERNAL), ("remote", _REMOTE), ("parameter", _PARAMETER),
     ):  # fmt: skip
@@ -224,6 +246,40 @@ def _patched(archive: bytes, signature: bytes, offset: int, value: int) -> bytes
 
 def markup() -> Mapping[str, bytes]:
     """HTML, CSV and mail."""
+    return _html() | _csv() | _mail()
+
+
+def _html() -> dict[str, bytes]:
+    return {
+        "deep.html": b"<div>" * 200_000 + b"deep",
+        "deep-lists.html": b"<!doctype html>" + b"<ul><li>" * 50_000 + b"deep",
+        "deep-tables.html": b"<html>" + b"<table><tr><td>" * 20_000 + b"deep",
+        "deep-inline.html": b"<html><p>" + b"<b><i>" * 50_000 + b"deep",
+        # Every paragraph opens all the formatting again.
+        "formatting.html": b"<html><p>" + b"<b><p>" * 20_000,
+        "unclosed.html": b"<html><!-- " + b"a" * 1_000_000,
+        "script.html": b"<html><script>" + b"alert(1);" * 100_000,
+        "attributes.html": b"<html><p " + b"".join(b"a%d=1 " % n for n in range(200_000)) + b">x",
+        "entities.html": b"<html>&#0;&#xD800;&#x110000;&#99999999999;&nosuch;" * 1_000,
+        "nul.html": b"<html>a\0b<p\0>c",
+        "charset-lies.html": b"<html><meta charset=utf-16><p>caf\xe9",
+        "cells.html": b"<html><table>" + b"<tr><td colspan=100000 rowspan=100000>x" * 1_000,
+    }
+
+
+def _csv() -> dict[str, bytes]:
+    return {
+        "wide.csv": b",".join([b"x"] * 1_000_000),
+        "unclosed.csv": b'a,"' + b"x\n" * 1_000_000,
+        "quotes.csv": b'"' * 1_000_001,
+        "nul.csv": b"a,b\0c\n" * 100,
+        "delimiters.csv": b"a;b\tc,d|e\n" * 1_000,
+        "field.csv": b"a," + b"x" * 500_000,
+        "rows.csv": b"a,b\n" * 1_500_000,
+    }
+
+
+def _mail() -> dict[str, bytes]:
     nested = mail("deep").as_bytes()
     for _ in range(300):
         nested = b"Content-Type: message/rfc822\n\n" + nested
@@ -233,26 +289,6 @@ def markup() -> Mapping[str, bytes]:
     many = b"--x\nContent-Type: text/plain\n\na\n" * 50_000
     trick = mail(SENTENCE).as_bytes().replace(b"keys.csv", b"../../../etc/passwd")
     return {
-        "deep.html": b"<div>" * 200_000 + b"deep",
-        "deep-lists.html": b"<!doctype html>" + b"<ul><li>" * 50_000 + b"deep",
-        "deep-tables.html": b"<html>" + b"<table><tr><td>" * 20_000 + b"deep",
-        "deep-inline.html": b"<html><p>" + b"<b><i>" * 50_000 + b"deep",
-        "formatting.html": b"<html><p>"
-        + b"<b><p>" * 20_000,  # every paragraph opens all the formatting again
-        "unclosed.html": b"<html><!-- " + b"a" * 1_000_000,
-        "script.html": b"<html><script>" + b"alert(1);" * 100_000,
-        "attributes.html": b"<html><p " + b"".join(b"a%d=1 " % n for n in range(200_000)) + b">x",
-        "entities.html": b"<html>&#0;&#xD800;&#x110000;&#99999999999;&nosuch;" * 1_000,
-        "nul.html": b"<html>a\0b<p\0>c",
-        "charset-lies.html": b"<html><meta charset=utf-16><p>caf\xe9",
-        "cells.html": b"<html><table>" + b"<tr><td colspan=100000 rowspan=100000>x" * 1_000,
-        "wide.csv": b",".join([b"x"] * 1_000_000),
-        "unclosed.csv": b'a,"' + b"x\n" * 1_000_000,
-        "quotes.csv": b'"' * 1_000_001,
-        "nul.csv": b"a,b\0c\n" * 100,
-        "delimiters.csv": b"a;b\tc,d|e\n" * 1_000,
-        "field.csv": b"a," + b"x" * 500_000,
-        "rows.csv": b"a,b\n" * 1_500_000,
         "nested.eml": nested,
         "nested-parts.eml": b"From: a@b\nSubject: x\nMIME-Version: 1.0\n" + parts + b"deep",
         "many-parts.eml": b'From: a@b\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="x"\n\n'

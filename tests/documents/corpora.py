@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from accounts.models import Tenant
 from documents import indexing, lexical, spaces
 from documents.chunking import Piece
-from documents.indexing import Prepared
 from documents.models import Chunk, CorpusStatistics, Document, Term
+from documents.passages import Prepared, analyse, context, term_ids
 from tests.makers import make_document
 
 DIMENSIONS = 384
@@ -28,7 +28,7 @@ def load(document: Document, texts: Sequence[str], vectors: NDArray[np.float32])
     for ordinal, text in enumerate(texts):
         pieces.append(Piece(ordinal, start, start + len(text), "", None, None))
         start += len(text) + 1
-    passages = indexing.analyse(document.tenant_id, whole, pieces, title=document.title)
+    passages = analyse(document.tenant_id, whole, pieces, title=document.title)
     with transaction.atomic():
         if not Document.objects.filter(pk=document.pk).update(status="ready", chunks=len(texts)):
             raise Document.DoesNotExist
@@ -64,7 +64,7 @@ def assert_counts_are_exact(tenant: Tenant) -> None:
     terms: Counter[int] = Counter()
     chunks = length = 0
     for chunk in Chunk.objects.for_tenant(tenant).select_related("document"):
-        ids = indexing.term_ids(tenant.pk, indexing.context(chunk))
+        ids = term_ids(tenant.pk, context(chunk))
         assert chunk.length == len(ids)
         assert chunk.terms == sorted(set(ids))
         terms.update(set(ids))
@@ -77,7 +77,7 @@ def assert_counts_are_exact(tenant: Tenant) -> None:
 def bm25(tenant: Tenant, question: str) -> dict[str, float]:
     """Every chunk's BM25 score for the question, by its text, by the formula in plain Python."""
     chunks = list(Chunk.objects.for_tenant(tenant).select_related("document"))
-    bags = [Counter(lexical.terms(indexing.context(chunk))) for chunk in chunks]
+    bags = [Counter(lexical.terms(context(chunk))) for chunk in chunks]
     average = sum(bag.total() for bag in bags) / len(bags)
     scores = {}
     for chunk, bag in zip(chunks, bags, strict=True):

@@ -60,7 +60,7 @@ def read(sample: Sample, limits: Limits) -> Reading:
     with NamedTemporaryFile() as file:
         file.write(sample.content)
         file.flush()
-        head, name = sample.content[: intake._HEAD_BYTES], intake.display_name(sample.filename)
+        head, name = sample.content[: sniffing.HEAD_BYTES], intake.display_name(sample.filename)
         media_type = sniffing.detect(head, name, file=file)
         if media_type is None:
             return Reading(sample.name, "unsupported_type")

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from documents import sniffing
-from documents.formats import PARSERS, docx, pptx, xlsx
-from documents.formats.archives import Archive
+from documents.formats import PARSERS, archives, docx, pptx, xlsx
 from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits, UnreadableError
 from tests.documents import office
@@ -39,7 +37,7 @@ def many_members(count: int) -> bytes:
 
 
 def locked() -> bytes:
-    return sniffing._OLE + bytes(2000) + "EncryptedPackage".encode("utf-16-le") + bytes(500)
+    return archives.OLE_MAGIC + bytes(2000) + "EncryptedPackage".encode("utf-16-le") + bytes(500)
 
 
 def flagged() -> bytes:
@@ -101,7 +99,7 @@ def test_a_large_directory_is_refused_unread_whatever_the_end_of_the_file_says(
     monkeypatch.setattr(zipfile, "ZipInfo", lambda *_: pytest.fail("the directory was read"))
     for end in ends:
         with pytest.raises(UnreadableError):
-            Archive(BytesIO(directory + end), budget=1_000)
+            archives.Archive(BytesIO(directory + end), budget=1_000)
 
 
 def test_each_office_format_is_read_in_the_confined_child(tmp_path: Path) -> None:

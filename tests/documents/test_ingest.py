@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
@@ -258,3 +258,49 @@ def test_a_small_corpus_is_weighed_by_its_average_at_once(tenant: Tenant) -> Non
     )
     statistics = CorpusStatistics.objects.for_tenant(tenant).get()
     assert not reweighing.drifted(statistics)
+
+
+# Postgres ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def losing(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Has Postgres run a statement, which it does not survive or finish, where chunks are embedded."""
+
+    def plant(statement: str) -> None:
+        def embed(*_: Any, **__: Any) -> Any:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+
+        monkeypatch.setattr(ingest, "embed_cached", embed)
+
+    return plant
+
+
+def test_an_outage_of_postgres_costs_a_document_no_attempt(tenant: Tenant, losing: Any) -> None:
+    document = make_document(tenant, LONG)
+    losing("SELECT pg_terminate_backend(pg_backend_pid())")
+    for _ in range(4):
+        ingest.process_now(document.pk)
+        assert (fresh(document).status, fresh(document).attempts) == ("queued", 0)
+        assert fresh(document).error_code == "unavailable"
+        Document.objects.update(not_before=Now())
+
+
+def test_of_a_batch_that_an_outage_ends_nobody_is_charged(tenant: Tenant) -> None:
+    for number in range(3):
+        make_document(tenant, f"Text {number}.")
+    batch = states.claim_next(Document.Queue.DEFAULT)
+    assert states.begin(batch[0])
+    ingest._outlast(batch, OSError())
+    left = Document.objects.values_list("status", "attempts", "claim").order_by().distinct()
+    assert (len(batch), list(left)) == (3, [("queued", 0, None)])
+
+
+def test_a_statement_that_takes_too_long_is_no_outage(tenant: Tenant, losing: Any) -> None:
+    document = make_document(tenant, LONG)
+    losing("SET statement_timeout = 10; SELECT pg_sleep(1)")
+    with pytest.raises(OperationalError):
+        ingest.process_now(document.pk)
+    connection.close()
+    assert (fresh(document).status, fresh(document).attempts) == ("processing", 1)

@@ -15,7 +15,7 @@ from documents import chunking, indexing, ingest, intake, parsing, reading, stat
 from documents.models import Chunk, Document
 from documents.structure import Failure, ParsedDocument
 from queries import tasks as query_tasks
-from ragsite.lib.errors import ModelFailed, Unavailable
+from ragsite.lib.errors import ModelRefused, Unavailable
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import Party, make_document
 
@@ -194,12 +194,12 @@ def test_one_that_fails_takes_no_other_with_it(tenant: Tenant, parser: Callable[
     assert [fresh(document).status for document in (good, bad, other)] == ["ready", "failed", "ready"]
 
 
-@pytest.mark.parametrize(("error", "ready"), [(ModelFailed, 2), (Unavailable, 0)])
+@pytest.mark.parametrize(("error", "ready"), [(ModelRefused, 2), (Unavailable, 0)])
 def test_a_text_that_the_model_refuses_is_given_back_alone_and_a_model_that_is_away_gives_back_all(
     tenant: Tenant,
     parser: Callable[[Parser], None],
     monkeypatch: pytest.MonkeyPatch,
-    error: type[ModelFailed | Unavailable],
+    error: type[ModelRefused | Unavailable],
     ready: int,
 ) -> None:
     def embed(model: Any, texts: list[str], **_: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from documents import checks, ocr, ocr_children, ocr_text, parsing, sandbox
+from documents import checks, interpreters, ocr, ocr_children, ocr_text, parsing, sandbox
 from documents.parsing import ParseFailed
 from documents.structure import Block, Failure, Limits, ParsedDocument
 from tests.documents import pdfs, scans
@@ -163,7 +163,7 @@ def test_a_hostile_drawing_process_is_not_believed(path: Path, monkeypatch: pyte
     path.write_bytes(b"x")
     for answer in ("(9, 1, 1)) + b'x'", "(1, 99999, 99999))", "(1, 2, 2)) + b'abc'", "(1, 0, 5))"):
         code = f"import os, struct; os.write(1, struct.pack('<III', *{answer}); os._exit(0)"
-        monkeypatch.setattr(ocr_children, "_START", code)
+        monkeypatch.setattr(interpreters, "START", code)
         with (
             ocr_children.drawing(path, [1, 2], limits=Limits(), seconds=9) as bitmaps,
             pytest.raises(ocr_children.RenderingFailed),

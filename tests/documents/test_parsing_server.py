@@ -12,6 +12,7 @@ from documents import parsing_link, parsing_server
 from documents.formats import PARSERS
 from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits
+from ragsite.lib.errors import Unavailable
 from tests.documents.conftest import ROOT, Hostile, children, servers, stop_server, wait_for
 
 
@@ -108,7 +109,7 @@ def test_a_server_that_hangs_is_ended_and_started_again(
     read(upload)
     hung = server()
     hung.suspend()
-    monkeypatch.setattr(parsing_link, "START_SECONDS", 1.0)
+    monkeypatch.setattr(parsing_link, "START_SECONDS", 5.0)  # in which a server loads on a busy machine too
     assert read(upload) == upload.read_text()
     wait_for(lambda: not hung.is_running())
 
@@ -128,14 +129,13 @@ def test_a_file_that_runs_out_of_time_is_not_read_again_when_the_server_hangs_to
     wait_for(lambda: not children())
 
 
-def test_a_server_that_cannot_be_kept_costs_a_file_a_code(
+def test_a_server_that_cannot_be_kept_is_not_the_file_s_fault(
     upload: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parsing_link, "command", lambda: [sys.executable, "-c", "0"])
     stop_server()
-    with pytest.raises(ParseFailed) as caught:
+    with pytest.raises(Unavailable):
         read(upload)
-    assert caught.value.code is Failure.PARSER_CRASHED
 
 
 FORKING = """

@@ -51,6 +51,7 @@ TEXTS = [
 @pytest.fixture
 def vendor_server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
+    settings.EMBEDDING_PATIENCE_SECONDS = 0
     vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
     with ModelServer(embedder=turned(django_settings.DATA_DIR / "models")) as server:
         host = server.url.split("/")[2]
@@ -129,7 +130,7 @@ def test_a_space_can_be_held_complete_until_it_is_to_serve(corpus: None, vendor_
 def test_a_killed_step_costs_a_batch_and_the_next_goes_on(
     corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(reembedding, "MOST_CHUNKS", 2)
     new = begin(vendor_server)
     vendor_server.reset()
     real = reembedding._store
@@ -157,7 +158,7 @@ def test_hints_that_come_besides_begin_no_second_row_of_steps(
     corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reembedding, "STEP_SECONDS", 0)
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(reembedding, "MOST_CHUNKS", 2)
     new = begin(vendor_server)
     first = reembedding.step()
     assert first is not None
@@ -191,7 +192,7 @@ def test_a_space_that_begins_or_serves_between_embedding_and_storing_gets_its_ve
     switches: bool,  # noqa: FBT001  a column of the table
 ) -> None:
     real = ingesting._stored
-    changed: list[Any] = []
+    changed: list[EmbeddingSpace] = []
 
     def changed_before(prepared: Any) -> bool:
         if not changed:
@@ -259,8 +260,8 @@ def test_removed_chunks_leave_no_vector_behind(
     ChunkVector.objects.filter(space__state=State.BUILDING).delete()
     real = embeddings.embed
 
-    def removed_meanwhile(*args: Any) -> Any:
-        made = real(*args)
+    def removed_meanwhile(*args: Any, **options: Any) -> Any:
+        made = real(*args, **options)
         indexing.remove(document)
         return made
 
@@ -373,9 +374,9 @@ def test_the_way_back_makes_only_what_came_in_since(
     made: list[int] = []
     real = embeddings.embed
 
-    def counted(model: Any, texts: Any) -> Any:
+    def counted(model: Any, texts: Any, **options: Any) -> Any:
         made.append(len(texts))
-        return real(model, texts)
+        return real(model, texts, **options)
 
     monkeypatch.setattr(embeddings, "embed", counted)
     again = space_changes.begin(space_changes.target("local:all-MiniLM-L6-v2"))
@@ -408,7 +409,7 @@ def test_a_large_space_has_its_index_before_it_serves_and_loses_it_with_its_vect
 def test_loads_and_searches_during_the_change_see_one_space_and_lose_nothing(
     ours: Party, theirs: Party, corpus: None, vendor_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembedding, "BATCH", 2)
+    monkeypatch.setattr(reembedding, "MOST_CHUNKS", 2)
     over, wrong = Event(), []
 
     def work(tenant: Tenant, number: int) -> None:

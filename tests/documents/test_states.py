@@ -27,8 +27,9 @@ def vars_of(document: Document) -> dict[str, object]:
     return {name: value for name, value in vars(document).items() if name not in {"_state", "leased_until"}}
 
 
-def let_lease_expire(document: Document) -> None:
-    Document.objects.filter(pk=document.pk).update(leased_until=Now() - timedelta(seconds=1))
+def let_lease_expire(document: Document, *, seconds: int = 120) -> None:
+    """So many seconds ago: long enough for any rest."""
+    Document.objects.filter(pk=document.pk).update(leased_until=Now() - timedelta(seconds=seconds))
 
 
 def claimed(document: Document) -> Document:
@@ -239,3 +240,13 @@ def test_processing_twice_is_the_same_as_once(tenant: Tenant) -> None:
     identifier = document.pk
     indexing.remove(document)
     ingesting.process_now(identifier)
+
+
+def test_what_lost_two_workers_rests_for_a_while(tenant: Tenant) -> None:
+    document = make_document(tenant, "text")
+    for _ in range(2):
+        begun(document)
+        let_lease_expire(document, seconds=59)
+    assert states.claim(document.pk) is None
+    let_lease_expire(document, seconds=61)
+    begun(document)

@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, search, states, versions
+from documents import ingest, parsing, passages, search, states, versions
 from documents.ingest import process_now
 from documents.models import Chunk, ChunkVector, Document, DocumentText
 from documents.search import Scope
@@ -206,7 +206,7 @@ def test_the_bytes_of_a_document_of_another_name_take_the_place_under_the_new_na
 
 def test_only_chunks_that_changed_are_embedded(tenant: Tenant, embedded: list[str]) -> None:
     old = processed(tenant, "\n\n".join(PARAGRAPHS), filename=NAME)
-    before = {indexing.context(row.chunk): list(row.vector) for row in vectors(old)}
+    before = {passages.context(row.chunk): list(row.vector) for row in vectors(old)}
     assert len(before) == len(embedded) == 6
     embedded.clear()
     new = upload(
@@ -215,7 +215,7 @@ def test_only_chunks_that_changed_are_embedded(tenant: Tenant, embedded: list[st
     run(new)
     assert len(embedded) == 1
     assert "coffee" in embedded[0]
-    after = {indexing.context(row.chunk): list(row.vector) for row in vectors(new)}
+    after = {passages.context(row.chunk): list(row.vector) for row in vectors(new)}
     kept = before.keys() & after.keys()
     assert len(kept) == 5
     assert all(after[text] == before[text] for text in kept)

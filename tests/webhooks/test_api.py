@@ -103,7 +103,7 @@ def test_refused(ours: Party, settings: Any, field: str, value: object, code: st
 
 
 def test_no_more_than_some(ours: Party, theirs: Party) -> None:
-    for _ in range(endpoints.MOST):
+    for _ in range(endpoints.MOST_OF_A_TENANT):
         make_webhook(ours, URL)
     problem(post(ours, url=URL), 409, "too_many_webhooks")
     assert post(theirs, url=URL).status_code == 201

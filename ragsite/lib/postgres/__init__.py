@@ -13,6 +13,9 @@ OWNER = "owner"
 DOWN = (OperationalError, InterfaceError)
 """What Django raises when Postgres cannot be had."""
 
+# Of SQLSTATEs: a connection that failed, and a server that ends, starts, or lost one of its processes.
+_AWAY = ("08", "57P")
+
 _NAMES = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
 
 
@@ -29,12 +32,25 @@ def database(url: str, *, statement_timeout_ms: int, pool_size: int = 0) -> dict
         f"-c statement_timeout={statement_timeout_ms}"
         " -c idle_in_transaction_session_timeout=60000 -c lock_timeout=20000"
     )
-    pool = {"pool": {"min_size": 1, "max_size": pool_size, "timeout": 5}} if pool_size else {}
+    # A pool doubles its pauses between tries until it gives up: after a long outage nobody would have a connection for as
+    # long again. Once it has given up, whoever asks for one has it try at once.
+    pool = {"min_size": 1, "max_size": pool_size, "timeout": 5, "reconnect_timeout": 2}
     return {
         "ENGINE": __name__,
         **{name: str(parts.pop(libpq, "")) for name, libpq in _NAMES.items()},
         "CONN_HEALTH_CHECKS": True,
         # A cursor on the server is declared by a statement that takes no other before it.
         "DISABLE_SERVER_SIDE_CURSORS": True,
-        "OPTIONS": {"connect_timeout": 5, **parts, "options": guards, **pool},
+        "OPTIONS": {
+            "connect_timeout": 5,
+            **parts,
+            "options": guards,
+            **({"pool": pool} if pool_size else {}),
+        },
     }
+
+
+def is_away(error: Exception) -> bool:
+    """Whether one of `DOWN` tells of a server that is gone, rather than of a statement that it gave up."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or state.startswith(_AWAY)
