@@ -58,8 +58,8 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
         "loggers": {
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.request": {"level": "ERROR"},  # a 404 is the caller's news, not the operator's
-            "httpx2": {
-                "level": "WARNING"
-            },  # at INFO it tells whole addresses, which may hold a receiver's token
+            # At INFO it tells whole addresses, which may hold a receiver's token.
+            "httpx2": {"level": "WARNING"},
+            "psycopg": {"level": level},  # it sets itself to WARNING, whatever is asked for
         },
     }
