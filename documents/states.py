@@ -108,14 +108,15 @@ def _taken(rows: Iterable[Document]) -> list[Document]:
 
 
 def _free() -> Q:
-    """What a worker may take: queued, or left by a worker that went silent.
+    """What a worker may take: queued, or left by a worker that went silent; of a tenant that is closed, nothing.
 
     What lost two workers rests before it is tried again: when workers die in a row it is more often the machine's fault
     than the file's, and a file that did nothing would be out of attempts within seconds.
     """
     rest = _RESTS_FOR_LEASES * timedelta(seconds=settings.INGEST_LEASE_SECONDS)
     left = Q(attempts__lt=2, leased_until__lt=Now()) | Q(leased_until__lt=Now() - rest)
-    return Q(attempts__lt=settings.INGEST_MAX_ATTEMPTS) & (
+    is_open = ~Q(tenant__in=Tenant.objects.filter(active=False))
+    return is_open & Q(attempts__lt=settings.INGEST_MAX_ATTEMPTS) & (
         Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING) & left
     )
 

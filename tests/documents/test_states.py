@@ -250,3 +250,12 @@ def test_what_lost_two_workers_rests_for_a_while(tenant: Tenant) -> None:
     assert states.claim(document.pk) is None
     let_lease_expire(document, seconds=61)
     begun(document)
+
+
+def test_a_closed_tenant_s_documents_wait_until_it_is_open_again(ours: Party) -> None:
+    document = make_document(ours.tenant, "Something to read.")
+    Tenant.objects.filter(pk=ours.tenant.pk).update(active=False)
+    assert states.claim_next(Document.Queue.DEFAULT) == []
+    assert not states.has_free(Document.Queue.DEFAULT)
+    Tenant.objects.filter(pk=ours.tenant.pk).update(active=True)
+    assert [claimed.pk for claimed in states.claim_next(Document.Queue.DEFAULT)] == [document.pk]
