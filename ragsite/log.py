@@ -60,6 +60,7 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},  # a 404 is the caller's news, not the operator's
             # At INFO it tells whole addresses, which may hold a receiver's token.
             "httpx2": {"level": "WARNING"},
-            "psycopg": {"level": level},  # it sets itself to WARNING, whatever is asked for
+            # Below, its pool tells of each connection; it sets itself to WARNING, also where only errors are asked for.
+            "psycopg": {"level": "ERROR" if level == "ERROR" else "WARNING"},
         },
     }
