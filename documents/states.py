@@ -116,8 +116,10 @@ def _free() -> Q:
     rest = _RESTS_FOR_LEASES * timedelta(seconds=settings.INGEST_LEASE_SECONDS)
     left = Q(attempts__lt=2, leased_until__lt=Now()) | Q(leased_until__lt=Now() - rest)
     is_open = ~Q(tenant__in=Tenant.objects.filter(active=False))
-    return is_open & Q(attempts__lt=settings.INGEST_MAX_ATTEMPTS) & (
-        Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING) & left
+    return (
+        is_open
+        & Q(attempts__lt=settings.INGEST_MAX_ATTEMPTS)
+        & (Q(status=Status.QUEUED, not_before__lte=Now()) | Q(status=Status.PROCESSING) & left)
     )
 
 
