@@ -193,7 +193,7 @@ def test_no_tenant_at_all(db: None) -> None:
 def test_beat_asks_for_it(ours: Party, theirs: Party) -> None:
     entry = app.conf.beat_schedule["prune"]
     assert entry["task"] == tasks.prune.name
-    assert app.amqp.router.route({}, tasks.prune.name)["queue"].name == "low"
+    assert app.amqp.router.route({}, tasks.prune.name)["queue"].name == "critical"
     keep(ours, 1)
     ask(ours, PAST[3])
     tasks.prune()
