@@ -31,11 +31,6 @@ class UploadIn(StrictSerializer):
             raise serializers.ValidationError(error.detail, code=error.error_code) from error
 
 
-class ProgressOut(serializers.Serializer[Any]):
-    done = serializers.IntegerField(help_text="Chunks embedded.")
-    total = serializers.IntegerField()
-
-
 class DocumentOut(serializers.ModelSerializer[Document]):
     collection = serializers.CharField(source="collection.name")
     progress = serializers.SerializerMethodField()
