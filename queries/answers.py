@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from documents.search import Hit
@@ -10,9 +10,16 @@ from queries.generation import Generated
 from queries.models import Query
 
 
+class Turn(NamedTuple):
+    """What was said in a conversation before the question."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question and what it is held to. `top_k` None: as the tenant is set."""
+    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first."""
 
     question: str
     top_k: int | None = None
@@ -21,6 +28,7 @@ class Ask:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     route: str = "auto"
     database: str | None = None
+    turns: tuple[Turn, ...] = ()
 
     def parameters(self) -> dict[str, Any]:
         """What decides the answer besides the question."""
