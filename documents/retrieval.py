@@ -25,8 +25,9 @@ INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 100; SET LOCAL hnsw.iterativ
 LEXICAL_SCAN: Final = 2_000
 ROW_BUDGET: Final = 20_000
 # What looking at one vector by the index costs, in vectors that are compared one after the other: the index jumps about
-# in memory, and asks of each vector whether the scope has it.
-_INDEX_COST: Final = 12
+# in memory, and where the scope is a part of the tenant's documents it looks up the document of each.
+_INDEX_COST: Final = 3
+_FILTERED_INDEX_COST: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def candidates(
     if not size:
         return []
     legs = Legs(
-        vectors_by_index=_index_pays(size, vector_index.rows(space)), terms_by_index=size > LEXICAL_SCAN
+        vectors_by_index=_index_pays(size, vector_index.rows(space), is_filtered=bool(_filters(scope))),
+        terms_by_index=size > LEXICAL_SCAN,
     )
     near, rows = run(scope, space, vector, terms, legs=legs)
     if legs.vectors_by_index and near < min(DEPTH, size):
@@ -86,13 +88,14 @@ def _size(scope: Scope) -> int:
     return int(documents.aggregate(size=Sum("chunks"))["size"] or 0)
 
 
-def _index_pays(size: int, indexed: int) -> bool:
+def _index_pays(size: int, indexed: int, *, is_filtered: bool) -> bool:
     """Whether the index is quicker than comparing all `size` vectors of the scope.
 
     Of `indexed` vectors every (indexed / size)th is of the scope, so that the index looks at DEPTH times as many
     before it has found DEPTH of them.
     """
-    return indexed > 0 and size**2 > _INDEX_COST * DEPTH * indexed
+    cost = _FILTERED_INDEX_COST if is_filtered else _INDEX_COST
+    return indexed > 0 and size**2 > cost * DEPTH * indexed
 
 
 # The statement -----------------------------------------------------------------------------------------------

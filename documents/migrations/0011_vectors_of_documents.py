@@ -1,6 +1,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from ragsite.lib.row_security import foreign_key
+
 # Every row is written anew, and an HNSW index would take each of them in one by one: it goes first. The chore that
 # tends the spaces builds it again, concurrently; until then searches compare all vectors.
 NO_INDEXES = """
@@ -35,6 +37,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(NO_INDEXES, migrations.RunSQL.noop),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.AlterField("chunkvector", "document", document(null=False)),
+        migrations.RunSQL(*foreign_key("documents_chunkvector", "document_id", "documents_document")),
         migrations.AddIndex(
             "chunkvector", models.Index(name="vector_of_document", fields=["document", "space"])
         ),

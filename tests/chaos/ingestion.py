@@ -211,7 +211,18 @@ def _report(on: Stage, asked: Mapping[str, Any], seen: Mapping[str, Any]) -> Rep
 def _deafen(on: Stage) -> None:
     """The workers stop consuming, as Celery's have been seen to after their connection was lost."""
     for queue in ("default", "low"):
-        argv = [sys.executable, "-m", "celery", "-A", "ragsite", "control", "--timeout", "5", "cancel_consumer", queue]
+        argv = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "ragsite",
+            "control",
+            "--timeout",
+            "5",
+            "cancel_consumer",
+            queue,
+        ]
         subprocess.run(argv, env=on.up.environment, check=True, capture_output=True)
 
 
