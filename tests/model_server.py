@@ -23,7 +23,7 @@ from tests import model_answers
 
 Fault = Literal["none", "reset", "invalid_json", "not_a_completion", "empty", "huge", "hang"]
 
-HUGE_BYTES = 4_000_000
+HUGE_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
