@@ -34,7 +34,7 @@ class QueryAdmin(ReadOnlyAdmin):
     search_fields = ["question"]
     actions_list = ["models"]
 
-    @action(description="Test the models", url_path="models", permissions=["view"])
+    @action(description="Test the models", url_path="models", permissions=["view"])  # type: ignore[untyped-decorator]
     def models(self, request: HttpRequest) -> HttpResponse:
         """The models that the settings name; a POST tries them out."""
         # Its clients of vendors take most of a second to load, which only this page is to pay.

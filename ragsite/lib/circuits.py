@@ -8,6 +8,7 @@ lets every process probe.
 """
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -79,6 +80,8 @@ local open = tonumber(redis.call('HGET', KEYS[1], 'until') or 0)
 return {open > now and 'open' or (open > 0 and 'half-open' or 'closed'), redis.call('ZCOUNT', KEYS[2], now, '+inf')}
 """)
 
+State = Literal["closed", "open", "half-open", "unknown"]
+
 logger = structlog.get_logger(__name__)
 
 
@@ -128,7 +131,8 @@ class Circuit:
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     def _enter(self, ticket: Ticket) -> "Passage | Refusal":
-        arguments = [ticket.id, ticket.model, self.rules.places, round(ticket.lease_seconds * 1000)]
+        lease_ms = round(ticket.lease_seconds * 1000)
+        arguments: Sequence[str | float] = [ticket.id, ticket.model, self.rules.places, lease_ms]
         try:
             reply = redis_client.guarded(lambda redis: _ENTER(redis, keys=self._keys, arguments=arguments))
         except redis_client.DOWN:
@@ -146,13 +150,14 @@ class Circuit:
             return
         rules = self.rules
         spans = [round(seconds * 1000) for seconds in (rules.reset_seconds, hold_seconds)]
-        arguments = [ticket.id, ticket.model, verdict, rules.failures, *spans, max(KEPT_MS, *spans)]
+        counts = [rules.failures, *spans, max(KEPT_MS, *spans)]
+        arguments: Sequence[str | float] = [ticket.id, ticket.model, verdict, *counts]
         became = redis_client.attempted(lambda redis: _LEAVE(redis, keys=self._keys, arguments=arguments))
         if became:
             logger.warning("a model endpoint's circuit changed", endpoint=self.name, state=became.decode())
 
     @property
-    def state(self) -> Literal["closed", "open", "half-open", "unknown"]:
+    def state(self) -> State:
         """`half-open`: the next call probes. `unknown` without Redis."""
         return self._seen()[0]
 
@@ -161,7 +166,7 @@ class Circuit:
         """How many calls are under way, in all processes."""
         return self._seen()[1]
 
-    def _seen(self) -> Any:
+    def _seen(self) -> tuple[State, int]:
         told: Any = redis_client.attempted(lambda redis: _STATE(redis, keys=self._keys, arguments=[]))
         return (told[0].decode(), told[1]) if told else ("unknown", 0)
 

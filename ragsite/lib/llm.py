@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -58,7 +58,7 @@ class Asking(Protocol[Said_co]):
 
     def __call__(
         self, client: openai.AsyncOpenAI, tried: Try, *, endpoint: ChatEndpoint, body: dict[str, Any]
-    ) -> Awaitable[Said_co]: ...
+    ) -> Coroutine[Any, Any, Said_co]: ...
 
 
 @dataclass(frozen=True)

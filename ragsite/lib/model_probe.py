@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import openai
 
@@ -41,7 +41,7 @@ class Probe:
         return self.answers is True and self.streams is not False
 
 
-_ANSWERS = {"reachable": True, "authenticated": True, "model_known": True, "answers": True}
+_ANSWERS = Probe(reachable=True, authenticated=True, model_known=True, answers=True)
 
 
 def chat(endpoint: ChatEndpoint, *, seconds: float) -> Probe:
@@ -52,15 +52,15 @@ def chat(endpoint: ChatEndpoint, *, seconds: float) -> Probe:
         run(llm.whole(client(endpoint), tried, endpoint=endpoint, body=body), seconds)
     except _FAILURES as error:
         return _failed(error, endpoint)
-    found = {**_ANSWERS, "milliseconds": _since(began), "reports_usage": _is_counted(tried)}
+    found = replace(_ANSWERS, milliseconds=_since(began), reports_usage=_is_counted(tried))
     tried, began = Try(endpoint.name, endpoint.models[0]), time.monotonic()
     try:
         answer = run(llm.streamed(client(endpoint), tried, endpoint=endpoint, body=body), seconds)
-        found |= {"streams": True, "first_token_ms": _since(began)}
+        found = replace(found, streams=True, first_token_ms=_since(began))
         run(_read_out(answer), seconds)
     except _FAILURES as error:
-        return Probe(**{**found, "streams": False}, problem=vendor_errors.said(error, endpoint))
-    return Probe(**{**found, "reports_usage": found["reports_usage"] and _is_counted(tried)})
+        return replace(found, streams=False, problem=vendor_errors.said(error, endpoint))
+    return replace(found, reports_usage=found.reports_usage and _is_counted(tried))
 
 
 def embedding(model: EmbeddingModel, *, seconds: float) -> Probe:
@@ -78,7 +78,7 @@ def embedding(model: EmbeddingModel, *, seconds: float) -> Probe:
         return _failed(refusal.__context__ or refusal.error, endpoint)
     except _FAILURES as error:
         return _failed(error, endpoint)
-    return Probe(**_ANSWERS, milliseconds=_since(began), reports_usage=counted)
+    return replace(_ANSWERS, milliseconds=_since(began), reports_usage=counted)
 
 
 async def _read_out(answer: StreamedAnswer) -> None:
@@ -90,25 +90,25 @@ async def _read_out(answer: StreamedAnswer) -> None:
 
 
 def _failed(error: BaseException, endpoint: Endpoint) -> Probe:
-    return Probe(**_told_by(error), answers=False, problem=vendor_errors.said(error, endpoint))
+    return replace(_told_by(error), answers=False, problem=vendor_errors.said(error, endpoint))
 
 
-def _told_by(error: BaseException) -> dict[str, bool]:
+def _told_by(error: BaseException) -> Probe:
     """How far a request came that failed so."""
     match error:
         case openai.APIConnectionError():
-            return {"reachable": vendor_errors.may_be_billed(error)}  # it is where it broke off later
+            return Probe(reachable=vendor_errors.may_be_billed(error))  # it is where it broke off later
         case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return {"reachable": True, "authenticated": False}
+            return Probe(reachable=True, authenticated=False)
         case openai.NotFoundError():
-            return {"reachable": True, "authenticated": True, "model_known": False}
+            return Probe(reachable=True, authenticated=True, model_known=False)
         case openai.BadRequestError() if error.code == "model_not_found" or error.param == "model":
-            return {"reachable": True, "authenticated": True, "model_known": False}
+            return Probe(reachable=True, authenticated=True, model_known=False)
         case openai.APIStatusError():
-            return {"reachable": True}
+            return Probe(reachable=True)
         case TimeoutError():
-            return {}
-    return {"reachable": True, "authenticated": True, "model_known": not isinstance(error, ModelRefused)}
+            return Probe()
+    return Probe(reachable=True, authenticated=True, model_known=not isinstance(error, ModelRefused))
 
 
 def _reports_tokens(content: bytes) -> bool:

@@ -6,11 +6,11 @@ All of it goes on in the caller's thread; only the requests themselves are on th
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import openai
 import tenacity
@@ -38,7 +38,7 @@ class Candidate(Generic[T]):
 
     endpoint: Endpoint
     model: str
-    ask: Callable[[openai.AsyncOpenAI, Try], Awaitable[T]]
+    ask: Callable[[openai.AsyncOpenAI, Try], Coroutine[Any, Any, T]]
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Reply(Generic[T]):
         self.passage.leave(vendor_errors.verdict(error))
 
 
-def call(endpoint: Endpoint, asks: Mapping[str, Callable[[openai.AsyncOpenAI], Awaitable[T]]]) -> T:
+def call(endpoint: Endpoint, asks: Mapping[str, Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]]) -> T:
     """The answer of the first model that gives one; `asks` maps each model's name to its request, in order."""
     candidates = [Candidate(endpoint, model, partial(_without_try, ask=ask)) for model, ask in asks.items()]
     with first(candidates, seconds=endpoint.timeout_seconds, ledger=Ledger()) as reply:
@@ -69,7 +69,7 @@ def call(endpoint: Endpoint, asks: Mapping[str, Callable[[openai.AsyncOpenAI], A
 
 
 async def _without_try(
-    client: openai.AsyncOpenAI, _: Try, *, ask: Callable[[openai.AsyncOpenAI], Awaitable[T]]
+    client: openai.AsyncOpenAI, _: Try, *, ask: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]
 ) -> T:
     return await ask(client)
 

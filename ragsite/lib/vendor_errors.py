@@ -89,7 +89,7 @@ def outcome(error: BaseException) -> str:
     return error.error_code if isinstance(error, AppError) else app_error(error).error_code
 
 
-def said(error: Exception, endpoint: Endpoint) -> str:
+def said(error: BaseException, endpoint: Endpoint) -> str:
     """What operators need to read about a failure; endpoints have been seen to repeat the key they refuse.
 
     In one line, without what would steer a terminal.

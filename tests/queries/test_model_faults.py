@@ -78,7 +78,7 @@ def usage_rows() -> list[Usage]:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_has_its_documented_answer(  # noqa: PLR0917  pytest passes them by name
+def test_every_fault_has_its_documented_answer(
     ours: Party, model: ModelServer, settings: Settings, name: str, *, streamed: bool
 ) -> None:
     fault, status, code = FAULTS[name]
