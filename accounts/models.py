@@ -37,6 +37,11 @@ class Tenant(models.Model):
         help_text="When every chunk is further than this cosine distance, and no words match, the answer is “not found”.",
     )
     prompt = models.TextField(blank=True, help_text="Added to the instructions that a model is given.")
+    quotes_without_model = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="When no model answers, quote from the documents instead of failing. Such an answer says so.",
+    )
     retention_days = models.PositiveIntegerField(
         default=365, help_text="How long history and usage records are kept."
     )

@@ -13,7 +13,7 @@ from apikeys.purses import CallersPurse
 from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
-from queries import generation, history
+from queries import attempts, generation, history
 from queries.answers import Answer, Ask, sources
 from queries.generation import Generated
 from queries.models import Query
@@ -54,6 +54,8 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
             tenant_prompt=question.tenant.prompt,
+            noted=attempts.book(query_id),
+            stands_in=question.tenant.quotes_without_model,
         )
     return _kept(question, found, generated, generating=generating)
 
@@ -75,6 +77,8 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
             tenant_prompt=question.tenant.prompt,
+            noted=attempts.book(query_id),
+            stands_in=question.tenant.quotes_without_model,
         )
         with closing(told):
             for part in told:

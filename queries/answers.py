@@ -58,6 +58,7 @@ class Answer:
             "rows": None,
             "generator": self.generated.generator,
             "model": self.generated.model,
+            "fallback": self.generated.fallback,
         }
 
 

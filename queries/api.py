@@ -114,7 +114,8 @@ class HistoryEntryView(APIView):
     @extend_schema(responses=HistoryOut)
     def get(self, request: Request, pk: UUID) -> Response:
         """One past query."""
-        return Response(HistoryOut(history.visible(callers.of(request)).one(pk)).data)
+        query = history.visible(callers.of(request)).one(pk)
+        return Response(HistoryOut(query, context={"request": request}).data)
 
 
 class FeedbackView(APIView):

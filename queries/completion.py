@@ -2,49 +2,50 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from django.conf import settings
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
 from documents.search import Hit
-from queries import citations, prices, prompts
+from queries import attempts, chat_models, citations, prompts
+from queries.attempts import Attempt
+from queries.bills import Bill
+from queries.chat_models import ChatModel
 from queries.generation import Generated
 from ragsite.lib import llm
 from ragsite.lib.llm import ChatEndpoint, Completion
 
 
-def complete(question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str) -> Generated:
+def complete(
+    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str, noted: list[Attempt]
+) -> Generated:
     """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
     messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
-    purse.reserve(prices.most(messages))
-    completion = llm.complete(_endpoint(), messages)
-    spent = prices.spent(completion, messages)
-    purse.take(spent)
-    return _generated(citations.keep_given(completion.text, _given(hits)), completion, spent)
+    bill = Bill(purse, messages, noted)
+    completion = llm.complete(endpoint(), messages, ledger=bill)
+    return _generated(citations.keep_given(completion.text, _given(hits)), completion, bill)
 
 
 def stream(
-    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str
+    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str, noted: list[Attempt]
 ) -> Generator[str | Generated, None, None]:
     """The answer's text as it comes, its citations checked, and last the whole. Raises as `complete` does, at any time.
 
-    Closing it closes the call to the model. What was answered in part costs what was reserved: the endpoint tells the
-    tokens at the end alone, and whoever leaves just before it would pay for nothing.
+    Closing it closes the call to the model.
     """
     messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
-    purse.reserve(prices.most(messages))
-    told = llm.stream(_endpoint(), messages)
-    completions: list[tuple[Completion, Spent]] = []
+    bill = Bill(purse, messages, noted)
+    told = llm.stream(endpoint(), messages, ledger=bill)
+    completions: list[Completion] = []
 
     def pieces() -> Iterator[str]:
         for part in told:
             if isinstance(part, str):
-                purse.take(Spent(cost_usd=purse.reserved))
+                bill.being_told()
                 yield part
             else:
-                completions.append((part, prices.spent(part, messages)))
-                purse.take(completions[0][1])
+                completions.append(part)
 
     shown = []
     with closing(told):
@@ -53,15 +54,29 @@ def stream(
             yield text
     if not shown:
         yield prompts.NOT_FOUND
-    yield _generated("".join(shown), *completions[0])
+    yield _generated("".join(shown), completions[0], bill)
 
 
-def _endpoint() -> ChatEndpoint:
+def endpoint() -> ChatEndpoint:
+    """The chat models of the settings, each with the endpoints and models to fall back to."""
+    first, *fallbacks = [endpoint_of(listed) for listed in chat_models.listed()]
+    return replace(first, fallbacks=tuple(fallbacks))
+
+
+def endpoint_of(listed: ChatModel) -> ChatEndpoint:
+    places = settings.ANSWER_CALLS_IN_FLIGHT
     return ChatEndpoint(
-        base_url=settings.ANSWER_BASE_URL,
-        api_key=settings.ANSWER_API_KEY,
-        models=(settings.ANSWER_MODEL, *settings.ANSWER_FALLBACK_MODELS),
+        base_url=listed.base_url,
+        api_key=listed.api_key,
+        models=(listed.model,),
         timeout_seconds=settings.ANSWER_TIMEOUT_SECONDS,
+        connect_timeout=settings.ANSWER_CONNECT_SECONDS,
+        first_token_seconds=settings.ANSWER_FIRST_TOKEN_SECONDS,
+        breaker_failures=settings.ANSWER_BREAKER_FAILURES,
+        breaker_reset_seconds=settings.ANSWER_BREAKER_SECONDS,
+        in_flight=places,
+        in_flight_alone=places and max(1, places // settings.WEB_WORKERS),
+        queue_seconds=settings.ANSWER_QUEUE_SECONDS,
         max_tokens=settings.ANSWER_MAX_TOKENS,
         temperature=0.0,
     )
@@ -71,7 +86,7 @@ def _given(hits: Sequence[Hit]) -> set[int]:
     return set(range(1, len(hits) + 1))
 
 
-def _generated(text: str, completion: Completion, spent: Spent) -> Generated:
+def _generated(text: str, completion: Completion, bill: Bill) -> Generated:
     """A model's text is hostile input: its citations were checked, and where it is shown it is escaped."""
     text = text or prompts.NOT_FOUND
     return Generated(
@@ -79,5 +94,6 @@ def _generated(text: str, completion: Completion, spent: Spent) -> Generated:
         found=prompts.NOT_FOUND not in text,
         generator="openai",
         model=completion.model,
-        spent=spent,
+        spent=attempts.spent(bill.attempts),
+        attempts=tuple(bill.attempts),
     )

@@ -8,7 +8,9 @@ from django.db import connection
 
 from accounts.tenancy import TenantQuerySet
 from apikeys.callers import Caller
+from queries import attempts
 from queries.answers import Answer
+from queries.attempts import Attempt
 from queries.models import Feedback, Query
 from ragsite.lib.identifiers import made_at
 
@@ -26,6 +28,7 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
         prompt_tokens=generated.spent.prompt_tokens,
         completion_tokens=generated.spent.completion_tokens,
         cost_usd=generated.spent.cost_usd,
+        attempts=_shown(attempts.close(made.query_id)),
         timings_ms=dict(made.timings_ms),
         response_time_ms=milliseconds,
         status=Query.Status.ANSWERED if generated.found else Query.Status.NOT_FOUND,
@@ -33,14 +36,24 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
 
 
 def save_failure(caller: Caller, question: str, *, query_id: UUID, code: str, milliseconds: float) -> None:
+    made = attempts.close(query_id)
+    spent = attempts.spent(made)
     _write(
         caller,
         query_id,
         question=question,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cost_usd=spent.cost_usd,
+        attempts=_shown(made),
         response_time_ms=milliseconds,
         status=Query.Status.FAILED,
         error_code=code,
     )
+
+
+def _shown(made: Sequence[Attempt]) -> list[dict[str, Any]]:
+    return [attempt.shown() for attempt in made]
 
 
 def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
@@ -83,10 +96,10 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 # gone, what was asked, by whom and when is still true. One array a column: one statement, however many rows.
 _COPY = """
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
-    prompt_tokens, completion_tokens, cost_usd, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
+    prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
 SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
     coalesce(made.sources, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''),
-    0, 0, 0, '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
+    0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
 FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::timestamptz[])
     AS hit (id, tenant, key, "user", question, answer, ms, created)
 LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant

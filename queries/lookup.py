@@ -39,7 +39,8 @@ class Place:
         return kept
 
     def keep(self, made: Answer) -> None:
-        if self.name is not None:
+        # What stood in for a model's answer is not kept: the model may be back the next moment.
+        if self.name is not None and not made.generated.fallback:
             cache.keep(self.name, query_id=made.query_id, shared=made.shared())
 
     def _found_on_admission(self, request: Request) -> Kept | None:

@@ -42,6 +42,7 @@ class Query(TenantOwned):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=6, default=0)
+    attempts = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     timings_ms = models.JSONField(default=dict)
     response_time_ms = models.FloatField(default=0)
     from_cache = models.BooleanField(default=False)

@@ -8,8 +8,10 @@ from decimal import Decimal
 from django.conf import settings
 
 from apikeys.usage import Spent
+from queries import chat_models
 from ragsite.lib.llm import Completion
 from ragsite.lib.money import dollars
+from ragsite.lib.vendor_tries import Try
 
 Messages = Sequence[Mapping[str, str]]
 # US dollars per million tokens, which is millionths of a dollar a token: prompt, answer.
@@ -21,7 +23,7 @@ MESSAGE_TOKENS = 16
 
 
 def most(messages: Messages) -> Decimal:
-    """What the dearest of the models that may be tried can ask for an answer. Tries that fail report no tokens."""
+    """What the dearest of the models that may be tried can ask for an answer."""
     return max(_highest(messages, _listed(model) or (0.0, 0.0)) for model in _asked())
 
 
@@ -36,6 +38,14 @@ def spent(completion: Completion, messages: Messages) -> Spent:
         completion_tokens=completion.completion_tokens,
         cost_usd=dollars(round(micros)),
     )
+
+
+def of_try(tried: Try, messages: Messages) -> Spent:
+    """What one request cost, answered or not. What may be on the bill without a word of tokens costs the most it can."""
+    if not tried.billed:
+        return Spent()
+    model = tried.answered_by or tried.model
+    return spent(Completion("", model, tried.prompt_tokens, tried.completion_tokens), messages)
 
 
 def _highest(messages: Messages, price: Price) -> Decimal:
@@ -58,4 +68,4 @@ def _listed(model: str) -> Price | None:
 
 
 def _asked() -> tuple[str, ...]:
-    return (settings.ANSWER_MODEL, *settings.ANSWER_FALLBACK_MODELS)
+    return tuple(listed.model for listed in chat_models.listed())

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apikeys import callers
 from documents.intake import check_metadata
 from queries.answers import Ask
 from queries.models import Feedback, Query
@@ -95,9 +96,21 @@ class AnswerOut(serializers.Serializer[Any]):
     from_cache = serializers.BooleanField()
     generator = serializers.CharField()
     model = serializers.CharField()
+    fallback = serializers.BooleanField(help_text="It was quoted because no model answered.")
     usage = TokensOut()
     timings_ms = serializers.DictField(child=serializers.FloatField())
     response_time_ms = serializers.FloatField()
+
+
+class AttemptOut(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    endpoint = serializers.CharField(help_text="Its host.")
+    started_at = serializers.DateTimeField()
+    milliseconds = serializers.FloatField()
+    outcome = serializers.CharField(help_text="`answered`, or a code that docs/errors.md has.")
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    cost_usd = serializers.FloatField()
 
 
 class FeedbackIn(StrictSerializer):
@@ -113,11 +126,12 @@ class FeedbackOut(serializers.ModelSerializer[Feedback]):
 
 class HistoryOut(serializers.ModelSerializer[Query]):
     usage = serializers.SerializerMethodField()
+    attempts = serializers.SerializerMethodField()
     feedback = FeedbackOut(read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = Query
-        fields = ["id", "question", "answer", "route", "sources", "sql", "from_cache", "generator", "model", "usage",
+        fields = ["id", "question", "answer", "route", "sources", "sql", "from_cache", "generator", "model", "usage", "attempts",
                   "timings_ms", "response_time_ms", "status", "error_code", "feedback", "created_at"]  # fmt: skip
 
     def get_usage(self, query: Query) -> dict[str, Any]:
@@ -126,6 +140,12 @@ class HistoryOut(serializers.ModelSerializer[Query]):
             "completion_tokens": query.completion_tokens,
             "cost_usd": float(query.cost_usd),
         }
+
+    @extend_schema_field(AttemptOut(many=True, allow_null=True))
+    def get_attempts(self, query: Query) -> list[dict[str, Any]] | None:
+        """For business users alone: they name the endpoints that the site uses."""
+        attempts: list[dict[str, Any]] = query.attempts
+        return attempts if callers.of(self.context["request"]).is_business else None
 
 
 class CacheOut(serializers.Serializer[Any]):

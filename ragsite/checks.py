@@ -10,6 +10,7 @@ from django.db import connections
 
 from accounts import attempts
 from documents import spaces
+from queries import chat_models
 from ragsite.lib import crypto
 
 
@@ -34,7 +35,7 @@ def models_can_be_reached(**_: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     keys = {
         "EMBEDDING": spaces.key_for(settings.EMBEDDING_BASE_URL),
-        "ANSWER": settings.ANSWER_API_KEY,
+        "ANSWER": settings.ANSWER_API_KEY or chat_models.key_for(settings.ANSWER_BASE_URL),
     }
     for name, key in keys.items():
         provider = getattr(settings, f"{name}_PROVIDER")
@@ -47,6 +48,30 @@ def models_can_be_reached(**_: Any) -> list[CheckMessage]:
                 )
             )
     return problems
+
+
+@register()
+def fallbacks_can_be_asked(**_: Any) -> list[CheckMessage]:
+    try:
+        keyless = [listed for listed in chat_models.listed()[1:] if not listed.api_key]
+    except ValueError as error:
+        return [
+            Error(
+                f"ANSWER_MODEL or ANSWER_FALLBACK_MODELS cannot be read: {error}.",
+                hint="Write a model's name, or: model at https://host/v1. Keys stand in ANSWER_API_KEYS.",
+                id="ragsite.E008",
+            )
+        ]
+    if settings.ANSWER_PROVIDER != "openai":
+        return []
+    return [
+        Error(
+            f"The fallback {listed.model} at {listed.base_url} has no key.",
+            hint="Add host=key to ANSWER_API_KEYS; for an endpoint that asks for none, any word.",
+            id="ragsite.E002",
+        )
+        for listed in keyless
+    ]
 
 
 @register()

@@ -29,6 +29,7 @@ _made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
 
 # A thread keeps its connection as long as its request lasts, a call to a model included; without Redis each has one.
 _threads = environment.integer("WEB_THREADS", 8, minimum=1)
+WEB_WORKERS = environment.integer("WEB_WORKERS", 2, minimum=1)  # which share what they cannot ask Redis about
 DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", max(10, _threads + 2), minimum=1)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
 REDIS_APPENDFSYNC = environment.choice("REDIS_APPENDFSYNC", "no", among=("always", "everysec", "no"))
@@ -341,7 +342,14 @@ ANSWER_MODEL = environment.text("ANSWER_MODEL", "gpt-4o-mini")
 ANSWER_FALLBACK_MODELS = environment.words("ANSWER_FALLBACK_MODELS")
 ANSWER_BASE_URL = environment.text("ANSWER_BASE_URL", "https://api.openai.com/v1")
 ANSWER_API_KEY = environment.secret("ANSWER_API_KEY")
+ANSWER_API_KEYS = environment.keys("ANSWER_API_KEYS", environment.secret("ANSWER_API_KEYS"))
 ANSWER_TIMEOUT_SECONDS = environment.integer("ANSWER_TIMEOUT_SECONDS", 30, minimum=1)
+ANSWER_CONNECT_SECONDS = environment.integer("ANSWER_CONNECT_SECONDS", 5, minimum=1)
+ANSWER_FIRST_TOKEN_SECONDS = environment.integer("ANSWER_FIRST_TOKEN_SECONDS", 15)
+ANSWER_CALLS_IN_FLIGHT = environment.integer("ANSWER_CALLS_IN_FLIGHT", 256)
+ANSWER_QUEUE_SECONDS = environment.integer("ANSWER_QUEUE_SECONDS", 2)
+ANSWER_BREAKER_FAILURES = environment.integer("ANSWER_BREAKER_FAILURES", 5, minimum=1)
+ANSWER_BREAKER_SECONDS = environment.integer("ANSWER_BREAKER_SECONDS", 30, minimum=1)
 ANSWER_MAX_TOKENS = environment.integer("ANSWER_MAX_TOKENS", 1_000, minimum=1)
 ANSWER_CACHE_SECONDS = environment.integer("ANSWER_CACHE_SECONDS", 3600, minimum=1)
 MODEL_PRICES = environment.prices("MODEL_PRICES", "gpt-4o-mini=0.15/0.60")

@@ -23,7 +23,7 @@ from tests import model_answers
 
 Fault = Literal["none", "reset", "invalid_json", "not_a_completion", "empty", "huge", "hang"]
 
-HUGE_BYTES = 4_000_000
+HUGE_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(behaviour, model_answers.completion(body, reply_text(behaviour, body)))
 
+    def parse_request(self) -> bool:
+        """Connections that were kept open die with the server: one that has stopped answers nothing."""
+        if self.server.owner.stopping.is_set():
+            self.close_connection = True
+            return False
+        return super().parse_request()
+
     def _recorded(self, body: Mapping[str, Any]) -> Behaviour:
         headers = {name.lower(): value for name, value in self.headers.items()}
         behaviour = self.server.owner.record(Recorded(self.path, headers, body))
@@ -199,8 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, behaviour: Behaviour, body: Mapping[str, Any]) -> None:
         # No Content-Length: the answer ends where the connection does.
         self._send_head(behaviour, {"Content-Type": "text/event-stream", "Connection": "close"})
-        events = list(model_answers.completion_events(body, stream_text(behaviour, body)))
-        for event in events if behaviour.fault != "reset" else events[: len(events) // 2]:
+        events = model_answers.completion_events(body, stream_text(behaviour, body))
+        if behaviour.fault == "reset":
+            known = list(events)
+            events = iter(known[: len(known) // 2])
+        for event in events:
             self._send(event, behaviour)
         if behaviour.fault == "reset":
             self._reset()
@@ -252,9 +262,9 @@ def reply_text(behaviour: Behaviour, body: Mapping[str, Any]) -> str:
 
 
 def stream_text(behaviour: Behaviour, body: Mapping[str, Any]) -> str:
-    """The same for a stream, where being huge means many tokens."""
+    """The same for a stream, where being huge means many long tokens."""
     text = reply_text(behaviour, body)
-    return "word " * (HUGE_BYTES // 100) if behaviour.fault == "huge" else text
+    return ("x" * 999 + " ") * (HUGE_BYTES // 1000) if behaviour.fault == "huge" else text
 
 
 def main() -> None:

@@ -52,6 +52,7 @@ SITE = """
 /admin/jsi18n/                                              200    200     302
 /admin/r/<path:content_type_id>/<path:object_id>/           404    404     302
 /admin/accounts/user/<id>/password/                         200    403     302
+/admin/queries/query/models/                                200    403     302
 /admin/^(?P<app_label>auditlog|accounts|apikeys|webhooks|documents|queries)/$ 200    404     302
 /admin/(?P<url>.*)$                                         404    404     302
 /admin/logout/                                              405    405     302

@@ -22,6 +22,8 @@ def found() -> set[str]:
         ("WEBHOOK_ALLOWED_NETWORKS", ["intranet"], "ragsite.E003"),
         ("TOKEN_RATE", "often", "ragsite.E004"),
         ("TOKEN_RATE", "0/m", "ragsite.E004"),
+        ("ANSWER_FALLBACK_MODELS", ["llama at 10.0.0.5:11434"], "ragsite.E008"),
+        ("ANSWER_FALLBACK_MODELS", ["llama at https://me:word@host/v1"], "ragsite.E008"),
     ],
 )
 def test_bad_settings(settings: Any, setting: str, value: object, expected: str) -> None:
@@ -34,6 +36,15 @@ def test_vendor_without_a_key(settings: Any, name: str) -> None:
     setattr(settings, f"{name}_PROVIDER", "openai")
     setattr(settings, f"{name}_API_KEY", "")
     assert found() == {"ragsite.E002"}
+
+
+def test_a_fallback_elsewhere_without_a_key(settings: Any) -> None:
+    settings.ANSWER_FALLBACK_MODELS = ["second", "llama at http://10.0.0.5:11434/v1"]
+    assert found() == set()  # nobody asks it
+    settings.ANSWER_PROVIDER, settings.ANSWER_API_KEY = "openai", "sk-first"
+    assert found() == {"ragsite.E002"}
+    settings.ANSWER_API_KEYS = {"10.0.0.5:11434": "none"}
+    assert found() == set()
 
 
 @pytest.mark.parametrize(

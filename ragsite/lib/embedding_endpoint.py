@@ -12,7 +12,7 @@ import openai
 import tenacity
 from numpy.typing import NDArray
 
-from ragsite.lib import embedding_pace, vendor
+from ragsite.lib import embedding_pace, vendor, vendor_errors
 from ragsite.lib.embeddings import EmbeddingModel, Vectors, mismatch
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.per_process import PerProcess
@@ -29,7 +29,7 @@ _REFUSED_SIZES = frozenset({400, 413, 422})
 _SLOW_TEXTS = 64  # what even a slow model manages within the timeout
 
 
-class _TooMany(Exception):
+class TooMany(Exception):
     """The endpoint refused a request, perhaps for its size. `error` is what it is for a text alone."""
 
     def __init__(self, error: AppError) -> None:
@@ -85,7 +85,7 @@ def _embed_batch(model: EmbeddingModel, texts: list[str], patience_seconds: floa
         return _in_parts(model, texts, patience_seconds, size=known.texts)
     try:
         return _patiently(model, texts, patience_seconds)
-    except _TooMany as refusal:
+    except TooMany as refusal:
         if len(texts) == 1:
             raise refusal.error from None
         size = (len(texts) + 1) // 2
@@ -137,30 +137,30 @@ def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> V
         timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT if patience_seconds else 0.0),
         max_answer_bytes=ANSWER_BYTES,
     )
-    content, headers = vendor.call(endpoint, {model.model: partial(_asked, model=model, texts=texts)})
-    if (seconds := vendor.exhausted_seconds(headers)) > 0:
+    content, headers = vendor.call(endpoint, {model.model: partial(ask, model=model, texts=texts)})
+    if (seconds := vendor_errors.exhausted_seconds(headers)) > 0:
         embedding_pace.hold(model, seconds)
     if model.tokens_per_minute:
         embedding_pace.correct(model, _tokens(content, otherwise=tokens) - tokens)
     return read_vectors(content, count=len(texts), dimensions=model.dimensions)
 
 
-async def _asked(
+async def ask(
     client: openai.AsyncOpenAI, *, model: EmbeddingModel, texts: list[str]
 ) -> tuple[bytes, httpx2.Headers]:
     # Asked for explicitly, base64 comes as it is; the client would decode it into lists of Python floats.
-    ask = partial(
+    create = partial(
         client.embeddings.with_raw_response.create, model=model.model, input=texts, encoding_format="base64"
     )
     try:
         try:
-            answer = await ask(dimensions=model.dimensions)
+            answer = await create(dimensions=model.dimensions)
         except openai.BadRequestError:
-            answer = await ask()  # some servers refuse to be told the size of a model that has only one
+            answer = await create()  # some servers refuse to be told the size of a model that has only one
     except openai.APIStatusError as error:
         if error.status_code not in _REFUSED_SIZES:
             raise
-        raise _TooMany(vendor.app_error(error)) from None
+        raise TooMany(vendor_errors.app_error(error)) from None
     return answer.content, answer.headers
 
 

@@ -1,41 +1,64 @@
 """Chat completions from any OpenAI-compatible endpoint, whole or token by token."""
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import openai
 from openai.types.chat import ChatCompletionChunk
 
-from ragsite.lib import vendor
+from ragsite.lib import vendor, vendor_errors
 from ragsite.lib.errors import ModelFailed
+from ragsite.lib.vendor import Candidate
 from ragsite.lib.vendor_client import Endpoint, run
+from ragsite.lib.vendor_tries import Ledger, Try
 
 Reply = TypeVar("Reply")
+Said_co = TypeVar("Said_co", covariant=True)
 
 # What an endpoint says of itself is bounded to what can be stored.
 LONGEST_NAME = 200
 MOST_TOKENS = 100_000_000
+# Characters of a streamed answer, unless so many tokens are asked for that they may be more: with what events wrap
+# around it, a stream of many megabytes would be within any bound of its bytes for half a minute.
+LONGEST_STREAM = 100_000
+_CHARACTERS_A_TOKEN = 10
 
 Messages = Sequence[Mapping[str, str]]  # {"role": "system" | "user" | "assistant", "content": "..."}
 
 # What a model may refuse, and how it may want to be told instead. OpenAI's reasoning models know no `max_tokens` and no
 # `temperature` but their own, and say so with a 400 that names the parameter; older servers know no `stream_options`.
 WISHES = {"max_tokens": "max_completion_tokens", "temperature": None, "stream_options": None}
+UNKEPT = Ledger()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatEndpoint(Endpoint):
-    """`models` are tried in their order; `max_tokens` and `temperature` are the endpoint's own where None."""
+    """`models` are tried in their order, then those of the fallbacks, whose own timeouts for the whole do not count.
+
+    `max_tokens` and `temperature` are the endpoint's own where None. `first_token_seconds`: until a stream's first
+    piece; 0: as long as the whole may take. An answer that is not streamed has no first piece before its last.
+    """
 
     models: tuple[str, ...]
     max_tokens: int | None = None
     temperature: float | None = None
+    first_token_seconds: float = 0.0
+    fallbacks: tuple["ChatEndpoint", ...] = ()
+
+
+class Asking(Protocol[Said_co]):
+    """A request to a model, and what it says."""
+
+    def __call__(
+        self, client: openai.AsyncOpenAI, tried: Try, *, endpoint: ChatEndpoint, body: dict[str, Any]
+    ) -> Coroutine[Any, Any, Said_co]: ...
 
 
 @dataclass(frozen=True)
@@ -48,18 +71,22 @@ class Completion:
     completion_tokens: int
 
 
-def complete(endpoint: ChatEndpoint, messages: Messages) -> Completion:
-    """The whole answer, within `endpoint.timeout_seconds`. Raises what `vendor.call` raises."""
-    return vendor.call(
-        endpoint,
-        {
-            model: partial(_completion, body=_body(endpoint, messages, model=model))
-            for model in endpoint.models
-        },
-    )
+def complete(endpoint: ChatEndpoint, messages: Messages, *, ledger: Ledger = UNKEPT) -> Completion:
+    """The whole answer, within `endpoint.timeout_seconds`. Raises what `vendor.first` raises."""
+    candidates = _candidates(endpoint, messages, whole)
+    with vendor.first(candidates, seconds=endpoint.timeout_seconds, ledger=ledger) as reply:
+        return reply.value
 
 
-def _body(endpoint: ChatEndpoint, messages: Messages, *, model: str) -> dict[str, Any]:
+def _candidates(endpoint: ChatEndpoint, messages: Messages, ask: Asking[Reply]) -> list[Candidate[Reply]]:
+    return [
+        Candidate(one, model, partial(ask, endpoint=one, body=body_of(one, messages, model=model)))
+        for one in (endpoint, *endpoint.fallbacks)
+        for model in one.models
+    ]
+
+
+def body_of(endpoint: ChatEndpoint, messages: Messages, *, model: str) -> dict[str, Any]:
     wishes = {"max_tokens": endpoint.max_tokens, "temperature": endpoint.temperature}
     return {
         "model": model,
@@ -68,9 +95,16 @@ def _body(endpoint: ChatEndpoint, messages: Messages, *, model: str) -> dict[str
     }
 
 
-async def _completion(client: openai.AsyncOpenAI, *, body: dict[str, Any]) -> Completion:
+async def whole(
+    client: openai.AsyncOpenAI, tried: Try, *, endpoint: ChatEndpoint, body: dict[str, Any]
+) -> Completion:
     answer = await _accepted(client.chat.completions.with_raw_response.create, body)
-    return read_completion(answer.content, model=body["model"])
+    completion = read_completion(answer.content, model=body["model"])
+    tried.answered_by = completion.model
+    tried.prompt_tokens, tried.completion_tokens = completion.prompt_tokens, completion.completion_tokens
+    if not completion.text:
+        raise ModelFailed("The model's answer is empty.")
+    return completion
 
 
 async def _accepted(create: Callable[..., Awaitable[Reply]], body: dict[str, Any]) -> Reply:
@@ -95,12 +129,12 @@ def _is_about(error: openai.BadRequestError, name: str) -> bool:
 
 
 def read_completion(content: bytes, *, model: str) -> Completion:
-    """What the body of an answer says; raises `ModelFailed` where it is no completion or an empty one."""
+    """What the body of an answer says, which may be nothing; raises `ModelFailed` where it is no completion."""
     try:
         answer = json.loads(content)
         text = answer["choices"][0]["message"]["content"]
         usage = answer.get("usage") or {}
-        completion = Completion(
+        return Completion(
             text=_text(text).strip(),
             model=_name(answer.get("model"), model),
             prompt_tokens=_count(usage.get("prompt_tokens")),
@@ -108,9 +142,6 @@ def read_completion(content: bytes, *, model: str) -> Completion:
         )
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         raise ModelFailed("The model endpoint's answer is not a chat completion.") from None
-    if not completion.text:
-        raise ModelFailed("The model's answer is empty.")
-    return completion
 
 
 def _text(said: str) -> str:
@@ -126,20 +157,21 @@ def _count(said: Any) -> int:
     return max(0, min(int(said or 0), MOST_TOKENS))
 
 
-def stream(endpoint: ChatEndpoint, messages: Messages) -> Generator[str | Completion, None, None]:
+def stream(
+    endpoint: ChatEndpoint, messages: Messages, *, ledger: Ledger = UNKEPT
+) -> Generator[str | Completion, None, None]:
     """The answer's pieces as they come, and last the `Completion` they make up.
 
     Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays shown,
     so a failure after it raises. The whole, with the time the reader takes, is bounded by `endpoint.timeout_seconds`.
     """
     deadline = time.monotonic() + endpoint.timeout_seconds
-    answer = vendor.call(
-        endpoint,
-        {model: partial(_opened, body=_body(endpoint, messages, model=model)) for model in endpoint.models},
-    )
+    candidates = _candidates(endpoint, messages, streamed)
+    reply = vendor.first(candidates, seconds=endpoint.timeout_seconds, ledger=ledger)
+    answer = reply.value
     try:
-        yield answer.first
-        with vendor.app_errors():
+        with vendor_errors.app_errors(), reply:
+            yield answer.first
             while piece := run(answer.piece(), deadline - time.monotonic()):
                 yield piece
         yield answer.completion()
@@ -148,28 +180,32 @@ def stream(endpoint: ChatEndpoint, messages: Messages) -> Generator[str | Comple
             run(answer.close(), 1.0)
 
 
-async def _opened(client: openai.AsyncOpenAI, *, body: dict[str, Any]) -> "StreamedAnswer":
+async def streamed(
+    client: openai.AsyncOpenAI, tried: Try, *, endpoint: ChatEndpoint, body: dict[str, Any]
+) -> "StreamedAnswer":
     wishes = {"stream": True, "stream_options": {"include_usage": True}}
     create: Callable[..., Awaitable[openai.AsyncStream[ChatCompletionChunk]]] = client.chat.completions.create
-    events = await _accepted(create, {**body, **wishes})
-    answer = StreamedAnswer(events, model=body["model"])
-    try:
-        answer.first = await answer.piece()
-    except BaseException:  # a cancelled call too must give its connection back
-        await answer.close()
-        raise
-    return answer
+    async with asyncio.timeout(endpoint.first_token_seconds or None):
+        events = await _accepted(create, {**body, **wishes})
+        longest = max(LONGEST_STREAM, (endpoint.max_tokens or 0) * _CHARACTERS_A_TOKEN)
+        answer = StreamedAnswer(events, tried, longest=longest)
+        try:
+            answer.first = await answer.piece()
+        except BaseException:  # a cancelled call too must give its connection back
+            await answer.close()
+            raise
+        return answer
 
 
 class StreamedAnswer:
     """A stream of events, and what has been read of it; lives on the event loop."""
 
-    def __init__(self, events: openai.AsyncStream[ChatCompletionChunk], *, model: str) -> None:
+    def __init__(self, events: openai.AsyncStream[ChatCompletionChunk], tried: Try, *, longest: int) -> None:
         self.first = ""
         self._events = events
         self._pieces: list[str] = []
-        self._model = model
-        self._usage = (0, 0)
+        self._tried = tried
+        self._left = longest  # characters
         self._finished = False
 
     async def piece(self) -> str:
@@ -177,8 +213,7 @@ class StreamedAnswer:
         try:
             async for event in self._events:
                 if text := self._noted(event):
-                    self._pieces.append(text)
-                    return text
+                    return self._kept(text)
         except (ValueError, TypeError, AttributeError, OverflowError):
             raise ModelFailed("The model endpoint's stream is not a chat completion.") from None
         if not self._finished:
@@ -187,10 +222,18 @@ class StreamedAnswer:
             raise ModelFailed("The model's answer is empty.")
         return ""
 
+    def _kept(self, text: str) -> str:
+        self._left -= len(text)
+        if self._left < 0:
+            raise ModelFailed("The model's answer is longer than any that was asked for.")
+        self._pieces.append(text)
+        return text
+
     def _noted(self, event: ChatCompletionChunk) -> str:
-        self._model = _name(event.model, self._model)
+        self._tried.answered_by = _name(event.model, self._tried.model)
         if event.usage:
-            self._usage = (_count(event.usage.prompt_tokens), _count(event.usage.completion_tokens))
+            self._tried.prompt_tokens = _count(event.usage.prompt_tokens)
+            self._tried.completion_tokens = _count(event.usage.completion_tokens)
         if not event.choices:
             return ""
         self._finished = self._finished or event.choices[0].finish_reason is not None
@@ -198,7 +241,9 @@ class StreamedAnswer:
 
     def completion(self) -> Completion:
         """All that was read, as one answer."""
-        return Completion("".join(self._pieces), self._model, *self._usage)
+        tried = self._tried
+        model = tried.answered_by or tried.model
+        return Completion("".join(self._pieces), model, tried.prompt_tokens, tried.completion_tokens)
 
     async def close(self) -> None:
         """Give the connection back, or close it where the answer was not read to its end."""

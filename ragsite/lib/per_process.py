@@ -35,3 +35,7 @@ class PerProcess(Generic[Key, Made]):
                 if key not in self._made:
                     self._made[key] = self._make(key)
         return self._made[key]
+
+    def made(self) -> list[Made]:
+        """All that was made in this process."""
+        return list(self._made.values())

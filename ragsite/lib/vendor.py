@@ -1,169 +1,172 @@
-"""Calls to a model vendor's OpenAI-compatible endpoint: bounded, retried, with fallbacks and a breaker."""
+"""Calls to model vendors' OpenAI-compatible endpoints: bounded, retried, with fallbacks, breakers and places.
 
-import asyncio
+All of it goes on in the caller's thread; only the requests themselves are on the event loop.
+"""
+
 import logging
 import math
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import openai
 import tenacity
 
-from ragsite.lib.breaker import Breaker
-from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
-from ragsite.lib.per_process import PerProcess
+from ragsite.lib import circuits, vendor_errors
+from ragsite.lib.circuit_alone import Refusal
+from ragsite.lib.circuits import Passage
+from ragsite.lib.errors import AppError, BudgetSpent, ModelFailed, Unavailable
 from ragsite.lib.vendor_client import Endpoint, client, run
+from ragsite.lib.vendor_tries import Ledger, Try
 
 T = TypeVar("T")
-Ask = Callable[[openai.AsyncOpenAI], Awaitable[T]]
 
 TRIES = 3
-LONGEST_RETRY_AFTER = 10.0  # seconds; an endpoint that asks for more is left for the next model at once
-RETRIED_STATUSES = frozenset({408, 409, 429})
 BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.25, max=4.0, jitter=0.25)
-_RESET_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SLACK_SECONDS = 2.0  # after its deadline a call is over, and its place free
+_PASSED_OVER = {"open": "circuit_open", "held": "held", "full": "model_busy"}
 
 logger = logging.getLogger(__name__)
 
 
-def call(endpoint: Endpoint, asks: Mapping[str, Ask[T]]) -> T:
-    """The answer of the first model that gives one; `asks` maps each model's name to its request, in order.
+@dataclass(frozen=True)
+class Candidate(Generic[T]):
+    """A model that may be asked. What `ask` learns of the try, such as its tokens, it notes there."""
 
-    The time left is shared out among the models left, so that one that hangs leaves time for its fallbacks.
-    Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, the endpoint limits us or the breaker is
-    open; `ModelFailed` when it answers with an error or with nonsense; `ModelRefused`, which is one, when asking again
-    is no use.
+    endpoint: Endpoint
+    model: str
+    ask: Callable[[openai.AsyncOpenAI, Try], Coroutine[Any, Any, T]]
+
+
+@dataclass
+class Reply(Generic[T]):
+    """What a model has said so far. Leaving its `with` tells circuit and ledger how it ended."""
+
+    value: T
+    tried: Try
+    passage: Passage
+    ledger: Ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.tried.end(error)
+        self.ledger.end(self.tried)
+        self.passage.leave(vendor_errors.verdict(error))
+
+
+def call(endpoint: Endpoint, asks: Mapping[str, Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]]) -> T:
+    """The answer of the first model that gives one; `asks` maps each model's name to its request, in order."""
+    candidates = [Candidate(endpoint, model, partial(_without_try, ask=ask)) for model, ask in asks.items()]
+    with first(candidates, seconds=endpoint.timeout_seconds, ledger=Ledger()) as reply:
+        return reply.value
+
+
+async def _without_try(
+    client: openai.AsyncOpenAI, _: Try, *, ask: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]
+) -> T:
+    return await ask(client)
+
+
+def first(candidates: Sequence[Candidate[T]], *, seconds: float, ledger: Ledger) -> Reply[T]:
+    """The reply of the first candidate that gives one.
+
+    The time left is shared out among the candidates left, so that one that hangs leaves time for its fallbacks.
+    Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, endpoints limit us, are left alone by their
+    circuits or are busy; `ModelFailed` when one answers with an error or with nonsense; `ModelRefused`, which is one,
+    when asking again is no use; `BudgetSpent` where the ledger does not let the first request go out.
     """
-    with app_errors(), breakers.get(endpoint).guarding():
-        return run(_first_answer(endpoint, asks), endpoint.timeout_seconds + 1)
-
-
-def _make_breaker(endpoint: Endpoint) -> Breaker:
-    return Breaker(
-        "The model endpoint",
-        failures=endpoint.breaker_failures,
-        reset_seconds=endpoint.breaker_reset_seconds,
-        counts=_is_down,
-    )
-
-
-breakers = PerProcess(_make_breaker)
-
-
-async def _first_answer(endpoint: Endpoint, asks: Mapping[str, Ask[T]]) -> T:
-    deadline = time.monotonic() + endpoint.timeout_seconds
-    failure: Exception = ModelFailed("No model is configured.")
-    for models_left, (model, ask) in zip(range(len(asks), 0, -1), asks.items(), strict=True):
+    deadline = time.monotonic() + seconds
+    failure: AppError | None = None
+    refusals = []
+    for left, candidate in zip(range(len(candidates), 0, -1), candidates, strict=True):
+        now = time.monotonic()
+        ends = now + (deadline - now) / left
+        entered = _entered(candidate, ledger, ends=ends, lease_seconds=deadline - now + _SLACK_SECONDS)
+        if isinstance(entered, Refusal):
+            refusals.append(entered)
+            continue
         try:
-            seconds = (deadline - time.monotonic()) / models_left
-            async with asyncio.timeout(seconds):
-                return await _retrying(seconds)(ask, client(endpoint))
-        except (openai.OpenAIError, ModelFailed, TimeoutError) as error:
+            with vendor_errors.app_errors():
+                return _reply(candidate, entered, ends=ends, ledger=ledger)
+        except BudgetSpent as error:
+            raise failure or error from None
+        except AppError as error:
             failure = error
-            logger.warning("model %s gave no answer: %s", model, _said(error, endpoint))
-    raise failure
+    raise failure or _refused(refusals)
 
 
-def _retrying(seconds: float) -> tenacity.AsyncRetrying:
-    return tenacity.AsyncRetrying(
+def _entered(
+    candidate: Candidate[T], ledger: Ledger, *, ends: float, lease_seconds: float
+) -> Passage | Refusal:
+    endpoint, tried = candidate.endpoint, Try(candidate.endpoint.name, candidate.model)
+    patience = min(endpoint.queue_seconds, ends - tried.began)
+    entered = circuits.of(endpoint).enter(
+        candidate.model, lease_seconds=lease_seconds, patience_seconds=patience
+    )
+    if isinstance(entered, Refusal):
+        tried.pass_over(_PASSED_OVER[entered.why])
+        ledger.end(tried)
+    return entered
+
+
+def _refused(refusals: Sequence[Refusal]) -> AppError:
+    """For whoever was let in nowhere: what ends soonest."""
+    if not refusals:
+        return ModelFailed("No model is configured.")
+    why, seconds = min(refusals, key=lambda refusal: refusal.seconds)
+    headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
+    match why:
+        case "full":
+            detail = "As many calls to the model are under way as may be."
+            return Unavailable(detail, code="model_busy", headers=headers)
+        case "held":
+            return Unavailable("The model endpoint is limiting its callers.", headers=headers)
+    detail = "The model endpoint failed repeatedly and is left alone for a while."
+    return Unavailable(detail, headers=headers)
+
+
+def _reply(candidate: Candidate[T], passage: Passage, *, ends: float, ledger: Ledger) -> Reply[T]:
+    """Raises what the client raises, and then has left the circuit."""
+    try:
+        value, tried = _retrying(ends - time.monotonic())(_once, candidate, ends=ends, ledger=ledger)
+    except BaseException as error:
+        passage.leave(vendor_errors.verdict(error), hold_seconds=vendor_errors.hold_seconds(error))
+        if isinstance(error, openai.OpenAIError | ModelFailed | TimeoutError):
+            said = vendor_errors.said(error, candidate.endpoint)
+            logger.warning("model %s gave no answer: %s", candidate.model, said)
+        raise
+    return Reply(value, tried, passage, ledger)
+
+
+def _retrying(seconds: float) -> tenacity.Retrying:
+    return tenacity.Retrying(
         # A pause that would outlast the time is not begun: the fallback, or the word that there is none, comes sooner.
         stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(seconds),
         wait=_pause,
-        retry=tenacity.retry_if_exception(_worth_retrying),
+        retry=tenacity.retry_if_exception(vendor_errors.worth_retrying),
         reraise=True,
     )
 
 
-def _worth_retrying(error: BaseException) -> bool:
-    if isinstance(error, openai.APIStatusError):
-        transient = error.status_code in RETRIED_STATUSES or error.status_code >= 500
-        return transient and (_retry_after(error) or 0) <= LONGEST_RETRY_AFTER
-    return isinstance(error, openai.APIConnectionError)
-
-
 def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = _retry_after(error) if isinstance(error, openai.APIStatusError) else None
+    asked = vendor_errors.retry_after(state.outcome.exception() if state.outcome else None)
     return BACKOFF(state) if asked is None else asked
 
 
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds the endpoint asks us to wait: RFC 9110 section 10.2.3, a number or a date."""
-    value = error.response.headers.get("retry-after", "")
+def _once(candidate: Candidate[T], *, ends: float, ledger: Ledger) -> tuple[T, Try]:
+    tried = Try(candidate.endpoint.name, candidate.model)
+    ledger.begin(tried)
     try:
-        seconds = float(value)
-    except ValueError:
-        seconds = _seconds_until(value)
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _seconds_until(http_date: str) -> float:
-    try:
-        moment = parsedate_to_datetime(http_date)
-    except ValueError:
-        return math.nan
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-
-
-def _is_down(error: Exception) -> bool:
-    """Whether a failure is the endpoint's own, and not this request's."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code in RETRIED_STATUSES or error.status_code >= 500
-    return isinstance(error, openai.APIConnectionError | TimeoutError)
-
-
-def _said(error: Exception, endpoint: Endpoint) -> str:
-    """What operators need to read about a failure; endpoints have been seen to repeat the key they refuse."""
-    text = f"{type(error).__name__}: {error}"
-    return text.replace(endpoint.api_key or "\0", "***")[:300]
-
-
-@contextmanager
-def app_errors() -> Iterator[None]:
-    """Raise what the client raises as errors of ours, free of anything the endpoint said."""
-    try:
-        yield
-    except (openai.OpenAIError, TimeoutError) as error:
-        # `from None`: the original carries the request, whose headers carry the key.
-        raise app_error(error) from None
-
-
-def app_error(error: Exception) -> AppError:
-    """An error of ours for what the client raised."""
-    if isinstance(error, openai.APITimeoutError | TimeoutError):
-        return ModelTimeout("The model took too long to answer.")
-    if isinstance(error, openai.APIConnectionError):
-        return Unavailable("The connection to the model endpoint failed.")
-    if isinstance(error, openai.RateLimitError):
-        return Unavailable("The model endpoint is limiting its callers.", headers=_retry_after_header(error))
-    if isinstance(error, openai.APIStatusError):
-        kind = ModelFailed if _is_down(error) else ModelRefused
-        return kind(f"The model endpoint answered with HTTP {error.status_code}.")
-    return ModelFailed("The model endpoint's answer cannot be read.")
-
-
-def _retry_after_header(error: openai.APIStatusError) -> dict[str, str]:
-    seconds = _retry_after(error)
-    return {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
-
-
-def exhausted_seconds(headers: Mapping[str, str]) -> float:
-    """How long there is nothing left of a limit, by OpenAI's headers: `6m0s` or `20ms` until it is whole again."""
-    return max(
-        (
-            _duration(headers.get(f"x-ratelimit-reset-{limit}", ""))
-            for limit in ("requests", "tokens")
-            if headers.get(f"x-ratelimit-remaining-{limit}") == "0"
-        ),
-        default=0.0,
-    )
-
-
-def _duration(text: str) -> float:
-    return sum(float(number) * _UNITS[unit] for number, unit in _RESET_PART.findall(text))
+        asking = candidate.ask(client(candidate.endpoint), tried)
+        return run(asking, ends - time.monotonic()), tried
+    except BaseException as error:
+        tried.end(error)
+        ledger.end(tried)
+        raise

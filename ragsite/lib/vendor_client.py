@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -23,7 +24,11 @@ EVENT_OVERHEAD = 16  # a streamed token of 5 bytes comes wrapped in some 200
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a vendor answers. `timeout_seconds` bounds a whole call: all its tries, pauses and fallbacks."""
+    """Where a vendor answers. `timeout_seconds` bounds a whole call: all its tries, pauses and fallbacks.
+
+    `in_flight`: how many calls all processes together may have under way, and `in_flight_alone` how many this one may
+    while it cannot ask the others; 0: any number. A call waits `queue_seconds` for its place.
+    """
 
     base_url: str
     api_key: str = field(repr=False)
@@ -32,6 +37,15 @@ class Endpoint:
     max_answer_bytes: int = 1_000_000
     breaker_failures: int = 5
     breaker_reset_seconds: float = 30.0
+    in_flight: int = 0
+    in_flight_alone: int = 0
+    queue_seconds: float = 2.0
+
+    @property
+    def name(self) -> str:
+        """What people know it by: the host, and the path where that tells more than a version. No password."""
+        parts = urlsplit(self.base_url)
+        return parts.netloc.rpartition("@")[2] + parts.path.rstrip("/").removesuffix("/v1")
 
 
 def run(work: Coroutine[Any, Any, T], timeout_seconds: float) -> T:

@@ -30,7 +30,7 @@ from documents import ingest as ingesting
 from documents.models import Chunk, ChunkVector, EmbeddingSpace
 from documents.search import Scope
 from documents.spaces import State
-from ragsite.lib import embeddings, row_security, vendor
+from ragsite.lib import circuits, embeddings, row_security, vendor
 from ragsite.lib.errors import Conflict, Invalid
 from tests.documents.corpora import assert_counts_are_exact, make_loaded
 from tests.makers import Party, ingest
@@ -52,7 +52,7 @@ TEXTS = [
 def vendor_server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
     settings.EMBEDDING_PATIENCE_SECONDS = 0
-    vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
+    circuits.forget()  # a port comes back in a later test, and an open breaker would with it
     with ModelServer(embedder=turned(django_settings.DATA_DIR / "models")) as server:
         host = server.url.split("/")[2]
         settings.EMBEDDING_API_KEYS = {host: "sk-test"}
@@ -232,7 +232,7 @@ def test_a_failing_model_makes_the_building_pause_and_uploads_go_on(
     assert ingest(ours.tenant, "Uploaded while the new model is down.").status == "ready"
     assert not reembedding.step()
     vendor_server.reset()
-    vendor.breakers.forget()
+    circuits.forget()
     EmbeddingSpace.objects.filter(pk=new.pk).update(leased_until=Now())
     build()
     assert spaces.active() == new

@@ -27,7 +27,7 @@ from documents import (
 from documents.models import Chunk, ChunkVector, Document, EmbeddingSpace
 from documents.search import Scope
 from documents.spaces import State
-from ragsite.lib import embeddings, row_security, vendor
+from ragsite.lib import circuits, embeddings, row_security, vendor
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party, ingest
 from tests.model_answers import bags_of_words
@@ -60,7 +60,7 @@ class Choosy(ModelServer):
 def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Choosy]:
     monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
     settings.EMBEDDING_PATIENCE_SECONDS = 0
-    vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
+    circuits.forget()  # a port comes back in a later test, and an open breaker would with it
     with Choosy(embedder=lambda texts, dimensions: bags_of_words(texts, dimensions or SIZE)) as server:
         host = server.url.split("/")[2]
         settings.EMBEDDING_API_KEYS = {host: "sk-test"}

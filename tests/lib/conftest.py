@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ragsite.lib import embedding_endpoint, embedding_pace, vendor
+from ragsite.lib import circuits, embedding_endpoint, embedding_pace, vendor
 from tests.model_server import ModelServer
 
 
@@ -14,6 +14,6 @@ def model_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     monkeypatch.setattr(embedding_endpoint, "PATIENT_BACKOFF", lambda _: 0.02)
     for memory in (embedding_endpoint._sizes, embedding_pace._locals):
         memory.forget()
-    vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
+    circuits.forget()  # a port comes back in a later test, and an open breaker would with it
     with ModelServer() as server:
         yield server

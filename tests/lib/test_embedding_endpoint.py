@@ -12,7 +12,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ragsite.lib import embedding_pace, redis_client, vendor
+from ragsite.lib import embedding_pace, redis_client, vendor, vendor_errors
 from ragsite.lib.embedding_endpoint import embed
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
@@ -97,8 +97,8 @@ def test_an_exhausted_limit_is_waited_for_before_it_is_exceeded(model_server: Mo
     for _ in range(2):
         embed(make_model(model_server), ["a"], patience_seconds=PATIENCE)
     assert time.monotonic() - began > 0.35
-    assert vendor.exhausted_seconds({**spent, "x-ratelimit-reset-tokens": "6m0s"}) == 360
-    assert vendor.exhausted_seconds({**spent, "x-ratelimit-remaining-tokens": "7"}) == 0
+    assert vendor_errors.exhausted_seconds({**spent, "x-ratelimit-reset-tokens": "6m0s"}) == 360
+    assert vendor_errors.exhausted_seconds({**spent, "x-ratelimit-remaining-tokens": "7"}) == 0
 
 
 @pytest.mark.usefixtures("redis_or_none")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ragsite.lib import llm, vendor
+from ragsite.lib import circuits, llm
 from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.llm import ChatEndpoint, Completion
 from tests.model_server import Behaviour, ModelServer
@@ -176,7 +176,7 @@ def test_the_breaker_opens_and_lets_one_probe_through(model_server: ModelServer)
     with pytest.raises(Unavailable):
         llm.complete(endpoint, QUESTION)
     probe.join()
-    assert vendor.breakers.get(endpoint).state == "closed"
+    assert circuits.of(endpoint).state == "closed"
     assert llm.complete(endpoint, QUESTION).text
     assert model_server.calls == 2
 

@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 
-from ragsite.lib import vendor
+from ragsite.lib import vendor_errors
 
 
 def make_error(retry_after: str | None, status: int = 429) -> openai.APIStatusError:
@@ -31,12 +31,12 @@ def make_error(retry_after: str | None, status: int = 429) -> openai.APIStatusEr
     ],
 )
 def test_retry_after_is_read(value: str | None, seconds: float | None) -> None:
-    assert vendor._retry_after(make_error(value)) == seconds
+    assert vendor_errors.retry_after(make_error(value)) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     in_a_while = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert vendor._retry_after(make_error(in_a_while)) == pytest.approx(60, abs=2)
+    assert vendor_errors.retry_after(make_error(in_a_while)) == pytest.approx(60, abs=2)
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_retry_after_may_be_a_date() -> None:
     ],
 )
 def test_what_may_pass_soon_is_retried(status: int, retry_after: str | None, *, retried: bool) -> None:
-    assert vendor._worth_retrying(make_error(retry_after, status)) is retried
+    assert vendor_errors.worth_retrying(make_error(retry_after, status)) is retried

@@ -7,7 +7,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from pytest_django.fixtures import Settings
 
 from documents.models import Document
-from ragsite.lib import vendor
+from ragsite.lib import circuits, vendor
 from tests.makers import Party, ingest
 from tests.model_server import ModelServer
 
@@ -31,7 +31,7 @@ def kettle(ours: Party, django_capture_on_commit_callbacks: DjangoCaptureOnCommi
 def model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
     """Answers come from this model, whose client hardly pauses between its tries."""
     monkeypatch.setattr(vendor, "BACKOFF", lambda _: 0.01)
-    vendor.breakers.forget()  # a port comes back in a later test, and an open breaker would with it
+    circuits.forget()  # a port comes back in a later test, and an open breaker would with it
     with ModelServer() as server:
         settings.ANSWER_PROVIDER = "openai"
         settings.ANSWER_MODEL = "scripted-1"

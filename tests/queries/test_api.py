@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 QUESTION = "How long is the kettle's warranty?"
 ANSWER = {"id", "question", "answer", "route", "sources", "sql", "columns", "rows", "from_cache", "generator", "model",
-          "usage", "timings_ms", "response_time_ms"}  # fmt: skip
+          "fallback", "usage", "timings_ms", "response_time_ms"}  # fmt: skip
 SOURCE = {"n", "document_id", "title", "collection", "page", "chunk_id", "start", "end", "text", "score"}
 
 

@@ -151,7 +151,7 @@ def test_parallel_answers_stay_within_the_budget(ours: Party, model: ModelServer
 
 
 @pytest.mark.parametrize(
-    "fault", [Behaviour(status=500), Behaviour(fault="empty"), Behaviour(status=429, retry_after="99")]
+    "fault", [Behaviour(status=500), Behaviour(status=400), Behaviour(status=429, retry_after="99")]
 )
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_failed_call_gives_back_what_it_held(

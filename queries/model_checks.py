@@ -1,0 +1,79 @@
+"""Every model that the settings name, tried out. The requests are real: a vendor bills them, and nobody's budget pays."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+
+from documents import spaces
+from queries import chat_models, completion
+from ragsite.lib import circuits, model_probe
+from ragsite.lib.model_probe import Probe
+from ragsite.lib.vendor_client import Endpoint
+
+SECONDS = (
+    12.0  # for one request of a probe, of which there are two: a page that waits for them is answered in time
+)
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; none for the local model."""
+
+    serves: str
+    endpoint: str
+    model: str
+    circuit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    model: Model
+    probe: Probe
+
+    def shown(self) -> dict[str, Any]:
+        return {**asdict(self.model), "well": self.probe.is_well, **asdict(self.probe)}
+
+
+Planned = tuple[Model, Callable[[], Probe]]
+
+
+def configured() -> list[Model]:
+    """What there is to check, without asking any of it."""
+    return [model for model, _ in _probes()]
+
+
+def check() -> list[Checked]:
+    """All of them at once, as far as it goes."""
+    probes = _probes()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = [(model, pool.submit(probe)) for model, probe in probes]
+        return [Checked(model, future.result()) for model, future in found]
+
+
+def _probes() -> list[Planned]:
+    return [*_of_answers(), *_of_embeddings()]
+
+
+def _of_answers() -> Iterator[Planned]:
+    if settings.ANSWER_PROVIDER != "openai":
+        return
+    for number, listed in enumerate(chat_models.listed()):
+        endpoint = completion.endpoint_of(listed)
+        serves = f"answers, fallback {number}" if number else "answers"
+        yield (
+            Model(serves, endpoint.name, listed.model, circuits.of(endpoint).state),
+            partial(model_probe.chat, endpoint, seconds=SECONDS),
+        )
+
+
+def _of_embeddings() -> Iterator[Planned]:
+    for space in filter(None, [spaces.active(), spaces.building()]):
+        made_by = spaces.model(space)
+        serves = "embeddings" if space.state == "active" else "embeddings, being built"
+        host = Endpoint(base_url=made_by.base_url, api_key="").name if made_by.base_url else "this machine"
+        yield Model(serves, host, made_by.model), partial(model_probe.embedding, made_by, seconds=SECONDS)
