@@ -1,6 +1,6 @@
 """Answers a question: retrieves, generates, checks, and writes down what was asked and answered."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -13,10 +13,11 @@ from apikeys.purses import CallersPurse
 from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
-from queries import generation, history
-from queries.answers import Answer, Ask, sources
+from queries import generation, history, sources
+from queries.answers import Answer, Ask
 from queries.generation import Generated
 from queries.models import Query
+from queries.sources import Source
 from ragsite.lib.errors import AppError, Invalid, NotFound
 
 CLIENT_LEFT = "client_left"
@@ -47,15 +48,17 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
     question = _allowed(caller, ask, query_id)
     with _failures_kept(question):
         found = _found(question)
+        told = _told(question, found)
         generating = perf_counter()
         generated = generation.generate(
             ask.question,
-            found.hits,
+            told,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
+            turns=ask.turns,
             tenant_prompt=question.tenant.prompt,
         )
-    return _kept(question, found, generated, generating=generating)
+    return _kept(question, generated, told, timings={**found.timings_ms, "generate": _since(generating)})
 
 
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
@@ -67,23 +70,25 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
     generated = None
     with _failures_kept(question):
         found = _found(question)
-        yield from sources(found.hits)
+        told = _told(question, found)
+        yield from sources.shown(told)
         generating = perf_counter()
-        told = generation.stream(
+        parts = generation.stream(
             ask.question,
-            found.hits,
+            told,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
+            turns=ask.turns,
             tenant_prompt=question.tenant.prompt,
         )
-        with closing(told):
-            for part in told:
+        with closing(parts):
+            for part in parts:
                 if isinstance(part, str):
                     yield part
                 else:
                     generated = part
     if generated is not None:
-        yield _kept(question, found, generated, generating=generating)
+        yield _kept(question, generated, told, timings={**found.timings_ms, "generate": _since(generating)})
 
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
@@ -119,9 +124,17 @@ def _found(question: _Question) -> Found:
     return found if near else replace(found, hits=[])
 
 
-def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
-    timings = {**found.timings_ms, "generate": _since(generating)}
-    made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
+def _told(question: _Question, found: Found) -> list[Source]:
+    """The sources that the answer may cite: what was found, neighbours as one, and as much as has room."""
+    ask, tenant = question.ask, question.tenant
+    merged = sources.merged(tenant.pk, found.hits)
+    return generation.told(ask.question, merged, turns=ask.turns, tenant_prompt=tenant.prompt)
+
+
+def _kept(
+    question: _Question, generated: Generated, told: Sequence[Source], *, timings: Mapping[str, float]
+) -> Answer:
+    made = Answer(question.query_id, question.ask.question, generated, told, timings)
     history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 

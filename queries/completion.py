@@ -7,32 +7,44 @@ from django.conf import settings
 
 from apikeys.purses import Purse
 from apikeys.usage import Spent
-from documents.search import Hit
-from queries import citations, prices, prompts
+from queries import defusing, prices, prompts, support
 from queries.generation import Generated
+from queries.sources import Source
 from ragsite.lib import llm
 from ragsite.lib.llm import ChatEndpoint, Completion
 
 
-def complete(question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str) -> Generated:
+def complete(
+    question: str,
+    sources: Sequence[Source],
+    *,
+    purse: Purse,
+    turns: Sequence[tuple[str, str]] = (),
+    tenant_prompt: str,
+) -> Generated:
     """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
-    messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
+    messages = prompts.messages(question, sources, turns=turns, tenant_prompt=tenant_prompt)
     purse.reserve(prices.most(messages))
     completion = llm.complete(_endpoint(), messages)
     spent = prices.spent(completion, messages)
     purse.take(spent)
-    return _generated(citations.keep_given(completion.text, _given(hits)), completion, spent)
+    return _generated(defusing.harmless(completion.text, sources), sources, completion, spent)
 
 
 def stream(
-    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str
+    question: str,
+    sources: Sequence[Source],
+    *,
+    purse: Purse,
+    turns: Sequence[tuple[str, str]] = (),
+    tenant_prompt: str,
 ) -> Generator[str | Generated, None, None]:
-    """The answer's text as it comes, its citations checked, and last the whole. Raises as `complete` does, at any time.
+    """The answer's text as it comes, made harmless, and last the whole. Raises as `complete` does, at any time.
 
     Closing it closes the call to the model. What was answered in part costs what was reserved: the endpoint tells the
     tokens at the end alone, and whoever leaves just before it would pay for nothing.
     """
-    messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
+    messages = prompts.messages(question, sources, turns=turns, tenant_prompt=tenant_prompt)
     purse.reserve(prices.most(messages))
     told = llm.stream(_endpoint(), messages)
     completions: list[tuple[Completion, Spent]] = []
@@ -48,12 +60,12 @@ def stream(
 
     shown = []
     with closing(told):
-        for text in citations.checked(pieces(), _given(hits)):
+        for text in defusing.streamed(pieces(), sources):
             shown.append(text)
             yield text
     if not shown:
         yield prompts.NOT_FOUND
-    yield _generated("".join(shown), *completions[0])
+    yield _generated("".join(shown), sources, *completions[0])
 
 
 def _endpoint() -> ChatEndpoint:
@@ -67,17 +79,15 @@ def _endpoint() -> ChatEndpoint:
     )
 
 
-def _given(hits: Sequence[Hit]) -> set[int]:
-    return set(range(1, len(hits) + 1))
-
-
-def _generated(text: str, completion: Completion, spent: Spent) -> Generated:
-    """A model's text is hostile input: its citations were checked, and where it is shown it is escaped."""
+def _generated(text: str, sources: Sequence[Source], completion: Completion, spent: Spent) -> Generated:
+    """A model's text is hostile input: by now it is harmless, and where it is shown it is escaped."""
     text = text or prompts.NOT_FOUND
+    found = prompts.NOT_FOUND not in text
     return Generated(
         text,
-        found=prompts.NOT_FOUND not in text,
+        found=found,
         generator="openai",
         model=completion.model,
         spent=spent,
+        unsupported=support.unsupported(text, sources) if found else (),
     )

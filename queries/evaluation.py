@@ -19,7 +19,7 @@ from apikeys.purses import Purse
 from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
-from queries import generation, metrics
+from queries import generation, metrics, sources
 from queries.corpora import Corpus, Question
 from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid
@@ -146,7 +146,8 @@ def mean(scores: Sequence[Scores]) -> Scores:
 
 def _answer(question: Question, found: Found) -> Scores:
     started = perf_counter()
-    generated = generation.generate(question.text, found.hits[:TOP_K], idf=found.idf, purse=Purse())
+    given = sources.each(found.hits[:TOP_K])
+    generated = generation.generate(question.text, given, idf=found.idf, purse=Purse())
     text = generated.text.casefold()
     return {
         "answer has gold span": float(any(answer.casefold() in text for answer in question.answers)),

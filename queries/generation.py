@@ -8,8 +8,9 @@ from django.conf import settings
 
 from apikeys.purses import Purse
 from apikeys.usage import Spent
-from documents.search import Hit
-from queries import extractive, prompts
+from queries import defusing, extractive, prompts
+from queries.sources import Source
+from queries.support import Unsupported
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
@@ -20,39 +21,68 @@ NEAR_ENOUGH = 0.43
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """`found` is False when the answer is that the documents do not say."""
+    """`found` is False when the answer is that the documents do not say.
+
+    `unsupported` are the sentences of the text that no source supports, as far as words can tell.
+    """
 
     text: str
     found: bool
     generator: str
     model: str
     spent: Spent = field(default_factory=Spent)
+    unsupported: tuple[Unsupported, ...] = ()
+
+
+def told(
+    question: str,
+    sources: Sequence[Source],
+    *,
+    turns: Sequence[tuple[str, str]] = (),
+    tenant_prompt: str = "",
+) -> list[Source]:
+    """What of the sources the answer is made from and may cite: as much as a model's window has room for."""
+    if settings.ANSWER_PROVIDER == EXTRACTIVE:
+        return list(sources)
+    return prompts.fitting(question, sources, turns=turns, tenant_prompt=tenant_prompt)
 
 
 def generate(
-    question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], purse: Purse, tenant_prompt: str = ""
+    question: str,
+    sources: Sequence[Source],
+    *,
+    idf: Mapping[str, float],
+    purse: Purse,
+    turns: Sequence[tuple[str, str]] = (),
+    tenant_prompt: str = "",
 ) -> Generated:
     """Raises ModelFailed, ModelTimeout or Unavailable when a model is configured and does not answer, and BudgetSpent
     when the purse does not hold what its answer may cost."""
-    if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
-        return _extract(question, hits, idf)
+    if settings.ANSWER_PROVIDER == EXTRACTIVE or not sources:
+        return _extract(question, sources, idf)
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    return completion.complete(question, hits, purse=purse, tenant_prompt=tenant_prompt)
+    return completion.complete(question, sources, purse=purse, turns=turns, tenant_prompt=tenant_prompt)
 
 
 def stream(
-    question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], purse: Purse, tenant_prompt: str = ""
+    question: str,
+    sources: Sequence[Source],
+    *,
+    idf: Mapping[str, float],
+    purse: Purse,
+    turns: Sequence[tuple[str, str]] = (),
+    tenant_prompt: str = "",
 ) -> Generator[str | Generated, None, None]:
     """The answer's text in pieces, and last the whole that they make up. Raises as `generate` does, at any time."""
-    if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
-        extracted = _extract(question, hits, idf)
+    if settings.ANSWER_PROVIDER == EXTRACTIVE or not sources:
+        extracted = _extract(question, sources, idf)
         yield from pieces(extracted.text)
         yield extracted
         return
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    yield from completion.stream(question, hits, purse=purse, tenant_prompt=tenant_prompt)
+    yield from completion.stream(question, sources, purse=purse, turns=turns, tenant_prompt=tenant_prompt)
 
 
 def pieces(text: str) -> list[str]:
@@ -60,10 +90,13 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\s*\S+\s*", text)
 
 
-def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Generated:
+def _extract(question: str, sources: Sequence[Source], idf: Mapping[str, float]) -> Generated:
+    """What is quoted is a document's text: hostile input, as a model's is. Its words stand in the source they cite."""
     passages = [
-        extractive.Passage(number, hit.text, hit.score, hit.heading)
-        for number, hit in enumerate(hits, start=1)
+        extractive.Passage(source.n, hit.text, hit.score, hit.heading, hit.start - source.start)
+        for source in sources
+        for hit in source.hits
     ]
-    text = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
+    quoted = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
+    text = defusing.harmless(quoted, sources)
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

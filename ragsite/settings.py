@@ -343,5 +343,6 @@ ANSWER_BASE_URL = environment.text("ANSWER_BASE_URL", "https://api.openai.com/v1
 ANSWER_API_KEY = environment.secret("ANSWER_API_KEY")
 ANSWER_TIMEOUT_SECONDS = environment.integer("ANSWER_TIMEOUT_SECONDS", 30, minimum=1)
 ANSWER_MAX_TOKENS = environment.integer("ANSWER_MAX_TOKENS", 1_000, minimum=1)
+ANSWER_WINDOW_TOKENS = environment.integer("ANSWER_WINDOW_TOKENS", 32_000, minimum=2_000)
 ANSWER_CACHE_SECONDS = environment.integer("ANSWER_CACHE_SECONDS", 3600, minimum=1)
 MODEL_PRICES = environment.prices("MODEL_PRICES", "gpt-4o-mini=0.15/0.60")
