@@ -13,9 +13,9 @@ from apikeys.purses import CallersPurse
 from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
-from queries import attempts, generation, history
-from queries.answers import Answer, Ask, sources
-from queries.generation import Generated
+from queries import attempts, generation, history, sources
+from queries.answers import Answer, Ask
+from queries.generation import Brief, Generated
 from queries.models import Query
 from ragsite.lib.errors import AppError, Invalid, NotFound
 
@@ -47,17 +47,10 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
     question = _allowed(caller, ask, query_id)
     with _failures_kept(question):
         found = _found(question)
+        brief = _brief(question, found)
         generating = perf_counter()
-        generated = generation.generate(
-            ask.question,
-            found.hits,
-            idf=found.idf,
-            purse=CallersPurse(caller, query_id),
-            tenant_prompt=question.tenant.prompt,
-            noted=attempts.book(query_id),
-            stands_in=question.tenant.quotes_without_model,
-        )
-    return _kept(question, found, generated, generating=generating)
+        generated = generation.generate(brief)
+    return _kept(question, brief, generated, timings={**found.timings_ms, "generate": _since(generating)})
 
 
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
@@ -69,25 +62,17 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
     generated = None
     with _failures_kept(question):
         found = _found(question)
-        yield from sources(found.hits)
+        brief = _brief(question, found)
+        yield from sources.shown(brief.sources)
         generating = perf_counter()
-        told = generation.stream(
-            ask.question,
-            found.hits,
-            idf=found.idf,
-            purse=CallersPurse(caller, query_id),
-            tenant_prompt=question.tenant.prompt,
-            noted=attempts.book(query_id),
-            stands_in=question.tenant.quotes_without_model,
-        )
-        with closing(told):
-            for part in told:
+        with closing(generation.stream(brief)) as parts:
+            for part in parts:
                 if isinstance(part, str):
                     yield part
                 else:
                     generated = part
     if generated is not None:
-        yield _kept(question, found, generated, generating=generating)
+        yield _kept(question, brief, generated, timings={**found.timings_ms, "generate": _since(generating)})
 
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
@@ -123,9 +108,25 @@ def _found(question: _Question) -> Found:
     return found if near else replace(found, hits=[])
 
 
-def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
-    timings = {**found.timings_ms, "generate": _since(generating)}
-    made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
+def _brief(question: _Question, found: Found) -> Brief:
+    """What was found, neighbours as one, and as much of it as has room."""
+    ask, tenant = question.ask, question.tenant
+    return generation.told(
+        Brief(
+            question=ask.question,
+            sources=sources.merged(tenant.pk, found.hits),
+            idf=found.idf,
+            purse=CallersPurse(question.caller, question.query_id),
+            turns=ask.turns,
+            prompt=tenant.prompt,
+            noted=attempts.book(question.query_id),
+            stands_in=tenant.quotes_without_model,
+        )
+    )
+
+
+def _kept(question: _Question, brief: Brief, generated: Generated, *, timings: Mapping[str, float]) -> Answer:
+    made = Answer(question.query_id, question.ask.question, generated, brief.sources, timings)
     history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from documents.search import Hit
 from queries.generation import Generated
 from queries.models import Query
+from queries.sources import Source, shown
 
 
 class Turn(NamedTuple):
@@ -45,14 +45,15 @@ class Answer:
     query_id: UUID
     question: str
     generated: Generated
-    hits: Sequence[Hit]
+    sources: Sequence[Source]
     timings_ms: Mapping[str, float]
 
     def shared(self) -> dict[str, Any]:
         return {
             "answer": self.generated.text,
             "route": Query.Route.DOCUMENTS,
-            "sources": sources(self.hits),
+            "sources": shown(self.sources),
+            "unsupported": [span._asdict() for span in self.generated.unsupported],
             "sql": None,
             "columns": None,
             "rows": None,
@@ -60,23 +61,3 @@ class Answer:
             "model": self.generated.model,
             "fallback": self.generated.fallback,
         }
-
-
-def sources(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """As the API shows them. `n` counts from 1 and is what an answer cites."""
-    return [_source(number, hit) for number, hit in enumerate(hits, start=1)]
-
-
-def _source(number: int, hit: Hit) -> dict[str, Any]:
-    return {
-        "n": number,
-        "document_id": str(hit.document_id),
-        "title": hit.title,
-        "collection": hit.collection,
-        "page": hit.first_page,
-        "chunk_id": str(hit.chunk_id),
-        "start": hit.start,
-        "end": hit.end,
-        "text": hit.text,
-        "score": hit.score,
-    }

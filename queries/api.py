@@ -15,8 +15,7 @@ from rest_framework.views import APIView
 
 from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget, IsBusiness
-from queries import answering, cache, history, lookup, replies
-from queries.answers import sources
+from queries import answering, cache, history, lookup, replies, sources
 from queries.models import Query
 from queries.serializers import (
     AnswerOut,
@@ -94,7 +93,7 @@ class SearchView(GenericAPIView[Query]):
         body = SearchIn(data=request.data)
         body.is_valid(raise_exception=True)
         found = answering.retrieve(callers.of(request), body.ask())
-        return Response({"results": sources(found.hits)})
+        return Response({"results": sources.shown(sources.each(found.hits))})
 
 
 class HistoryView(ListAPIView[Query]):

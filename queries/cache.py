@@ -54,6 +54,7 @@ def _makers() -> list[Any]:
         "ANSWER_MODEL",
         "ANSWER_FALLBACK_MODELS",
         "ANSWER_MAX_TOKENS",
+        "ANSWER_WINDOW_TOKENS",
     )
     return [*(getattr(settings, name) for name in settled), prompts.VERSION, generation.EXTRACTIVE_MODEL]
 

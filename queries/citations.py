@@ -1,17 +1,17 @@
 """Checks the citations of an answer against the sources that were given. The answer is a model's: hostile input."""
 
 import re
-import string
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
-# [3], [1, 4], [1-3] and [1][4]: what models write. A longer number cannot name a source.
+# [3], [1, 4], [1-3] and [1][4]: what models write, in any script's digits and with any white space, since whoever
+# reads them may take any. A longer number cannot name a source.
 _ITEM = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
 _BRACKET = rf"\[\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*\]"
-_CITATION = re.compile(_BRACKET, re.ASCII)
-_RUN = re.compile(rf"([ \t]{{0,8}})({_BRACKET}(?:[ \t]*{_BRACKET})*)(?=(\w)?)", re.ASCII)
-_NUMBERS_ARE_MADE_OF = string.digits + string.whitespace + ",-–"
-_RUN_IS_MADE_OF = _NUMBERS_ARE_MADE_OF + "[]"
+_CITATION = re.compile(_BRACKET)
+_RUN = re.compile(rf"([ \t]{{0,8}})({_BRACKET}(?:[ \t]*{_BRACKET})*)(?=(\w)?)")
+_NUMBERS_ONLY = re.compile(r"[\d\s,\-–]*")
+_RUN_ONLY = re.compile(r"[\d\s,\-–\[\]]*")
 
 
 def cited(answer: str) -> set[int]:
@@ -46,7 +46,8 @@ def checked(pieces: Iterable[str], given: AbstractSet[int]) -> Iterator[str]:
 
 def _decided(text: str) -> int:
     """How much of the text no later piece can change. White space at the end may turn out to be the answer's end."""
-    opening = text.find("[", len(text.rstrip(_RUN_IS_MADE_OF)))
+    run = _RUN_ONLY.match(text[::-1])
+    opening = text.find("[", len(text) - (run.end() if run else 0))
     return len((text if opening < 0 else text[:opening]).rstrip())
 
 
@@ -66,13 +67,13 @@ def _rewritten(text: str, given: AbstractSet[int]) -> str:
 def _stands_in_bracket(run: re.Match[str]) -> bool:
     """Taking the [9] out of [[9]7] would make a [7] of it."""
     opening = run.string.rfind("[", 0, run.start())
-    return opening >= 0 and not run.string[opening + 1 : run.start()].strip(_NUMBERS_ARE_MADE_OF)
+    return opening >= 0 and bool(_NUMBERS_ONLY.fullmatch(run.string, opening + 1, run.start()))
 
 
 def _numbers(brackets: str) -> list[int]:
     """Each number once, in the order in which it is named."""
     numbers: dict[int, None] = {}
-    for item in re.findall(_ITEM, brackets, re.ASCII):
+    for item in re.findall(_ITEM, brackets):
         first, *last = (int(number) for number in re.split("[-–]", item))
         numbers.update(dict.fromkeys(range(first, (last[0] if last else first) + 1)))
     return list(numbers)

@@ -1,41 +1,34 @@
 """Answers by a chat model. Only a site that has one imports this: the vendor's client takes most of a second to load."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 
 from django.conf import settings
 
-from apikeys.purses import Purse
-from documents.search import Hit
-from queries import attempts, chat_models, citations, prompts
-from queries.attempts import Attempt
+from queries import attempts, chat_models, defusing, prompts, support
 from queries.bills import Bill
 from queries.chat_models import ChatModel
-from queries.generation import Generated
+from queries.generation import Brief, Generated
 from ragsite.lib import llm
-from ragsite.lib.llm import ChatEndpoint, Completion
+from ragsite.lib.llm import ChatEndpoint, Completion, Messages
 
 
-def complete(
-    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str, noted: list[Attempt]
-) -> Generated:
+def complete(brief: Brief) -> Generated:
     """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
-    messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
-    bill = Bill(purse, messages, noted)
+    messages = _messages(brief)
+    bill = Bill(brief.purse, messages, brief.noted)
     completion = llm.complete(endpoint(), messages, ledger=bill)
-    return _generated(citations.keep_given(completion.text, _given(hits)), completion, bill)
+    return _generated(defusing.harmless(completion.text, brief.sources), brief, completion, bill)
 
 
-def stream(
-    question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt: str, noted: list[Attempt]
-) -> Generator[str | Generated, None, None]:
-    """The answer's text as it comes, its citations checked, and last the whole. Raises as `complete` does, at any time.
+def stream(brief: Brief) -> Generator[str | Generated, None, None]:
+    """The answer's text as it comes, made harmless, and last the whole. Raises as `complete` does, at any time.
 
     Closing it closes the call to the model.
     """
-    messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
-    bill = Bill(purse, messages, noted)
+    messages = _messages(brief)
+    bill = Bill(brief.purse, messages, brief.noted)
     told = llm.stream(endpoint(), messages, ledger=bill)
     completions: list[Completion] = []
 
@@ -49,12 +42,16 @@ def stream(
 
     shown = []
     with closing(told):
-        for text in citations.checked(pieces(), _given(hits)):
+        for text in defusing.streamed(pieces(), brief.sources):
             shown.append(text)
             yield text
     if not shown:
         yield prompts.NOT_FOUND
-    yield _generated("".join(shown), completions[0], bill)
+    yield _generated("".join(shown), brief, completions[0], bill)
+
+
+def _messages(brief: Brief) -> Messages:
+    return prompts.messages(brief.question, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
 
 
 def endpoint() -> ChatEndpoint:
@@ -82,18 +79,16 @@ def endpoint_of(listed: ChatModel) -> ChatEndpoint:
     )
 
 
-def _given(hits: Sequence[Hit]) -> set[int]:
-    return set(range(1, len(hits) + 1))
-
-
-def _generated(text: str, completion: Completion, bill: Bill) -> Generated:
-    """A model's text is hostile input: its citations were checked, and where it is shown it is escaped."""
+def _generated(text: str, brief: Brief, completion: Completion, bill: Bill) -> Generated:
+    """A model's text is hostile input: by now it is harmless, and where it is shown it is escaped."""
     text = text or prompts.NOT_FOUND
+    found = prompts.NOT_FOUND not in text
     return Generated(
         text,
-        found=prompts.NOT_FOUND not in text,
+        found=found,
         generator="openai",
         model=completion.model,
         spent=attempts.spent(bill.attempts),
         attempts=tuple(bill.attempts),
+        unsupported=support.unsupported(text, brief.sources) if found else (),
     )

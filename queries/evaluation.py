@@ -19,8 +19,9 @@ from apikeys.purses import Purse
 from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
-from queries import generation, metrics
+from queries import generation, metrics, sources
 from queries.corpora import Corpus, Question
+from queries.generation import Brief
 from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid
 
@@ -97,7 +98,7 @@ def run(
             ranking = list(dict.fromkeys(names[hit.document_id] for hit in hits))
             rows[leg].append(_score(ranking, question, measures))
         if question.answers:
-            rows["hybrid"][-1] |= _answer(question, found)
+            rows["hybrid"][-1] |= _answer(tenant, question, found)
         progress()
     return {leg: mean(scores) for leg, scores in rows.items()}
 
@@ -144,9 +145,11 @@ def mean(scores: Sequence[Scores]) -> Scores:
     return {name: round(fmean(row[name] for row in scores), 4) for name in scores[0]}
 
 
-def _answer(question: Question, found: Found) -> Scores:
+def _answer(tenant: Tenant, question: Question, found: Found) -> Scores:
     started = perf_counter()
-    generated = generation.generate(question.text, found.hits[:TOP_K], idf=found.idf, purse=Purse())
+    given = sources.merged(tenant.pk, found.hits[:TOP_K])
+    brief = Brief(question=question.text, sources=given, idf=found.idf, purse=Purse())
+    generated = generation.generate(brief)
     text = generated.text.casefold()
     return {
         "answer has gold span": float(any(answer.casefold() in text for answer in question.answers)),

@@ -28,17 +28,19 @@ KIND: Final = 0.2
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A retrieved chunk: `n` counts from 1 and is what a citation names; `score` is the fused score, 0..1;
-    `heading` is the path of headings it stands under, joined by " > "."""
+    `heading` is the path of headings it stands under, joined by " > "; `start` is where it begins in its source, of
+    which it may be one of several passages."""
 
     n: int
     text: str
     score: float
     heading: str = ""
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words of passage `n`, verbatim: `text == passage.text[start:end]`."""
+    """Words of source `n`, verbatim: `text == source_text[start:end]`."""
 
     n: int
     start: int
@@ -108,15 +110,21 @@ def _is_heading(text: str, path: str) -> bool:
 
 
 def _quotes(passage: Passage) -> Iterator[Quote]:
-    for start, end in sentences.spans(passage.text):
+    for start, end in _spans(passage.text):
+        text = passage.text[start:end]
+        yield Quote(passage.n, passage.start + start, passage.start + end, text)
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    for start, end in sentences.spans(text):
         begin = start
         while end - begin > LONGEST_QUOTE:
-            space = passage.text.rfind(" ", begin + 1, begin + LONGEST_QUOTE)
+            space = text.rfind(" ", begin + 1, begin + LONGEST_QUOTE)
             cut = space if space > 0 else begin + LONGEST_QUOTE
-            yield Quote(passage.n, begin, cut, passage.text[begin:cut])
+            yield begin, cut
             begin = cut + (space > 0)
         if begin < end:
-            yield Quote(passage.n, begin, end, passage.text[begin:end])
+            yield begin, end
 
 
 def _shared(sentence: str, weights: Mapping[str, float]) -> float:

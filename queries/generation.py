@@ -9,9 +9,10 @@ from django.conf import settings
 
 from apikeys.purses import Purse
 from apikeys.usage import Spent
-from documents.search import Hit
-from queries import attempts, extractive, prompts
+from queries import attempts, defusing, extractive, prompts
 from queries.attempts import Attempt
+from queries.sources import Source
+from queries.support import Unsupported
 from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
 
 EXTRACTIVE = "extractive"
@@ -23,11 +24,30 @@ NEAR_ENOUGH = 0.43
 _NO_ANSWER = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """What an answer is made from, and how.
+
+    `question` as it is meant, after the `turns` before it; `prompt` is what a model is told besides the site's own
+    instructions. `noted` is where each attempt is noted, whatever comes of it. `stands_in`: where no model answers, quote.
+    """
+
+    question: str
+    sources: Sequence[Source]
+    idf: Mapping[str, float]
+    purse: Purse
+    turns: Sequence[tuple[str, str]] = ()
+    prompt: str = ""
+    noted: list[Attempt] = field(default_factory=list)
+    stands_in: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Generated:
     """`found` is False when the answer is that the documents do not say.
 
-    `fallback`: it was quoted because no model answered. `attempts`: every request to a model, in order.
+    `fallback`: it was quoted because no model answered. `attempts`: every request to a model, in order. `unsupported`
+    are the sentences of the text that no source supports, as far as words can tell.
     """
 
     text: str
@@ -37,77 +57,58 @@ class Generated:
     spent: Spent = field(default_factory=Spent)
     fallback: bool = False
     attempts: tuple[Attempt, ...] = ()
+    unsupported: tuple[Unsupported, ...] = ()
 
 
-def generate(
-    question: str,
-    hits: Sequence[Hit],
-    *,
-    idf: Mapping[str, float],
-    purse: Purse,
-    tenant_prompt: str = "",
-    noted: list[Attempt] | None = None,
-    stands_in: bool = False,
-) -> Generated:
+def told(brief: Brief) -> Brief:
+    """With those of its sources that the answer is made from and may cite: as much as a model's window has room for."""
+    if not is_by_model():
+        return brief
+    fitting = prompts.fitting(brief.question, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
+    return replace(brief, sources=fitting)
+
+
+def is_by_model() -> bool:
+    """Whether answers are a model's, for which their askers wait."""
+    return bool(settings.ANSWER_PROVIDER != EXTRACTIVE)
+
+
+def generate(brief: Brief) -> Generated:
     """Raises ModelFailed, ModelTimeout or Unavailable when a model is configured and does not answer, and BudgetSpent
-    when the purse does not hold what its answer may cost.
-
-    `noted` is where each attempt is noted, whatever comes of it. `stands_in`: where no model answers, quote.
-    """
-    if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
-        return _extract(question, hits, idf)
+    when the purse does not hold what its answer may cost."""
+    if not is_by_model() or not brief.sources:
+        return _extract(brief)
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    noted = [] if noted is None else noted
-    before = len(noted)
+    before = len(brief.noted)
     try:
-        return completion.complete(question, hits, purse=purse, tenant_prompt=tenant_prompt, noted=noted)
+        return completion.complete(brief)
     except _NO_ANSWER:
-        if not stands_in:
+        if not brief.stands_in:
             raise
-        return _stand_in(_extract(question, hits, idf), noted[before:])
+        return _stand_in(brief, brief.noted[before:])
 
 
-def stream(
-    question: str,
-    hits: Sequence[Hit],
-    *,
-    idf: Mapping[str, float],
-    purse: Purse,
-    tenant_prompt: str = "",
-    noted: list[Attempt] | None = None,
-    stands_in: bool = False,
-) -> Generator[str | Generated, None, None]:
+def stream(brief: Brief) -> Generator[str | Generated, None, None]:
     """The answer's text in pieces, and last the whole that they make up. Raises as `generate` does, at any time.
 
     What a model has begun to say is not replaced by a quotation: it was shown.
     """
-    if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
-        yield from _told(_extract(question, hits, idf))
+    if not is_by_model() or not brief.sources:
+        yield from _in_pieces(_extract(brief))
         return
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    noted = [] if noted is None else noted
-    before, shown = len(noted), False
-    told = completion.stream(question, hits, purse=purse, tenant_prompt=tenant_prompt, noted=noted)
+    before, shown = len(brief.noted), False
     try:
-        with closing(told):
-            for part in told:
+        with closing(completion.stream(brief)) as parts:
+            for part in parts:
                 shown = True
                 yield part
     except _NO_ANSWER:
-        if shown or not stands_in:
+        if shown or not brief.stands_in:
             raise
-        yield from _told(_stand_in(_extract(question, hits, idf), noted[before:]))
-
-
-def _told(extracted: Generated) -> Iterator[str | Generated]:
-    yield from pieces(extracted.text)
-    yield extracted
-
-
-def _stand_in(extracted: Generated, asked: Sequence[Attempt]) -> Generated:
-    return replace(extracted, fallback=True, spent=attempts.spent(asked), attempts=tuple(asked))
+        yield from _in_pieces(_stand_in(brief, brief.noted[before:]))
 
 
 def pieces(text: str) -> list[str]:
@@ -115,10 +116,22 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\s*\S+\s*", text)
 
 
-def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Generated:
+def _in_pieces(extracted: Generated) -> Iterator[str | Generated]:
+    yield from pieces(extracted.text)
+    yield extracted
+
+
+def _stand_in(brief: Brief, asked: Sequence[Attempt]) -> Generated:
+    return replace(_extract(brief), fallback=True, spent=attempts.spent(asked), attempts=tuple(asked))
+
+
+def _extract(brief: Brief) -> Generated:
+    """What is quoted is a document's text: hostile input, as a model's is. Its words stand in the source they cite."""
     passages = [
-        extractive.Passage(number, hit.text, hit.score, hit.heading)
-        for number, hit in enumerate(hits, start=1)
+        extractive.Passage(source.n, hit.text, hit.score, hit.heading, hit.start - source.start)
+        for source in brief.sources
+        for hit in source.hits
     ]
-    text = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
+    quoted = extractive.answer(brief.question, passages, idf=brief.idf, threshold=NEAR_ENOUGH).text
+    text = defusing.harmless(quoted, brief.sources)
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

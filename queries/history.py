@@ -23,6 +23,7 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
         question=made.question,
         answer=generated.text,
         sources=made.shared()["sources"],
+        unsupported=made.shared()["unsupported"],
         generator=generated.generator,
         model=generated.model,
         prompt_tokens=generated.spent.prompt_tokens,
@@ -95,11 +96,12 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 # A cached answer's row is a copy of the row of the query that it was made for, found by `answer`. Where that one is
 # gone, what was asked, by whom and when is still true. One array a column: one statement, however many rows.
 _COPY = """
-INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, sql, generator, model,
-    prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status, error_code, created_at)
+INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql, generator,
+    model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status, error_code,
+    created_at)
 SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
-    coalesce(made.sources, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''),
-    0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
+    coalesce(made.sources, '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''),
+    coalesce(made.model, ''), 0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
 FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::timestamptz[])
     AS hit (id, tenant, key, "user", question, answer, ms, created)
 LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant

@@ -1,6 +1,7 @@
 """What was asked and answered."""
 
 from django.db import models
+from django.db.models import Value
 from django.db.models.functions import Now
 
 from accounts.tenancy import TenantOwned
@@ -36,6 +37,7 @@ class Query(TenantOwned):
     route = models.CharField(max_length=10, choices=Route, default=Route.DOCUMENTS)
     answer = models.TextField(blank=True)
     sources = models.JSONField(default=list)
+    unsupported = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     sql = models.TextField(null=True)
     generator = models.CharField(max_length=20, blank=True)
     model = models.CharField(max_length=200, blank=True)

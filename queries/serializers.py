@@ -1,12 +1,13 @@
 """The bodies of questions, answers and history."""
 
-from typing import Any
+from typing import Any, get_args
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys import callers
 from documents.intake import check_metadata
+from queries import support
 from queries.answers import Ask
 from queries.models import Feedback, Query
 from ragsite.lib.errors import Invalid
@@ -66,12 +67,26 @@ class SourceOut(serializers.Serializer[Any]):
     document_id = serializers.UUIDField()
     title = serializers.CharField()
     collection = serializers.CharField()
-    page = serializers.IntegerField(allow_null=True, help_text="From 1; null where the format has no pages.")
-    chunk_id = serializers.UUIDField()
+    page = serializers.IntegerField(
+        allow_null=True, help_text="The first; from 1; null where the format has no pages."
+    )
+    last_page = serializers.IntegerField(allow_null=True)
+    chunk_id = serializers.UUIDField(help_text="The best of its chunks, whose score it has.")
+    chunk_ids = serializers.ListField(
+        child=serializers.UUIDField(), help_text="Neighbouring chunks are one source."
+    )
     start = serializers.IntegerField(help_text="Characters from the start of the document's text.")
     end = serializers.IntegerField()
     text = serializers.CharField(help_text="Exactly what stands at that span.")
     score = serializers.FloatField(help_text="0 to 1.")
+
+
+class UnsupportedOut(serializers.Serializer[Any]):
+    start = serializers.IntegerField(help_text="Characters from the start of the answer.")
+    end = serializers.IntegerField()
+    reason = serializers.ChoiceField(
+        choices=get_args(support.Reason), help_text="The first thing that the sources lack."
+    )
 
 
 class SearchOut(serializers.Serializer[Any]):
@@ -90,6 +105,9 @@ class AnswerOut(serializers.Serializer[Any]):
     answer = serializers.CharField()
     route = serializers.ChoiceField(choices=Query.Route.choices)
     sources = SourceOut(many=True)
+    unsupported = UnsupportedOut(
+        many=True, help_text="Sentences that no source supports, as far as words can tell."
+    )
     sql = serializers.CharField(allow_null=True)
     columns = serializers.ListField(child=serializers.CharField(), allow_null=True)
     rows = serializers.ListField(child=serializers.ListField(), allow_null=True)
@@ -131,7 +149,8 @@ class HistoryOut(serializers.ModelSerializer[Query]):
 
     class Meta:
         model = Query
-        fields = ["id", "question", "answer", "route", "sources", "sql", "from_cache", "generator", "model", "usage", "attempts",
+        fields = ["id", "question", "answer", "route", "sources", "unsupported", "sql", "from_cache", "generator", "model", "usage",
+                  "attempts",
                   "timings_ms", "response_time_ms", "status", "error_code", "feedback", "created_at"]  # fmt: skip
 
     def get_usage(self, query: Query) -> dict[str, Any]:

@@ -43,8 +43,8 @@ class Command(BaseCommand):
 
     def _show(self, made: Answer) -> None:
         self.stdout.write(made.generated.text + "\n\n")
-        for number, hit in enumerate(made.hits, start=1):
-            page = f", page {hit.first_page}" if hit.first_page else ""
-            self.stdout.write(f"[{number}] {hit.title}{page}, characters {hit.start}-{hit.end}")
+        for source in made.sources:
+            page = f", page {source.first_page}" if source.first_page else ""
+            self.stdout.write(f"[{source.n}] {source.title}{page}, characters {source.start}-{source.end}")
         timings = ", ".join(f"{step} {milliseconds} ms" for step, milliseconds in made.timings_ms.items())
         self.stdout.write(f"\n{made.generated.model}: {timings}")

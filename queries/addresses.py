@@ -1,0 +1,129 @@
+"""Addresses in an answer: those that no source contains are taken out.
+
+What a reader's program makes links of is an address: anything with a scheme, `www.`, a mail address, a share's
+`\\\\host`, a domain with a path. A domain alone (or what looks like one, as "end.Next") gets a space behind its dots,
+which no program makes a link of.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+REMOVED = "(address removed)"
+# Longer without a space is no word; as it may be a picture's data or worse, all of it goes.
+LONGEST = 2_000
+
+# Scripts written without spaces, and what is as wide as their letters: an address ends where they begin.
+APART = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U000323af"
+_RUN = re.compile(rf"[^\s<\[|{APART}]+")
+_PART = re.compile(rf"{_RUN.pattern}|.", re.DOTALL)
+_BEHIND = ".,;:!?…'\"”’»)]}>*_~`"  # what closes a sentence or a bracket behind an address
+_ENDS = re.compile(r"[)\]}>\"'”’»*`]")
+
+_HOST = r"(?:[\w-]{1,63}\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?!\w)"
+_ADDRESS = re.compile(
+    rf"""
+      [a-z][a-z0-9+.-]{{0,30}}:(?=[/\\]{{2}})
+    | (?:https?|ftps?|wss?|file):(?=[/\\])
+    | (?:javascript|vbscript|livescript|mailto|tel|sms|xmpp|callto|skype|facetime|intent|blob|about|magnet):(?=\S)
+    | data:(?=[a-z]+/|[;,])
+    | \bwww\d{{0,3}}\.(?=\w)
+    | (?<![\w:])//(?=\w)
+    | \\\\(?=\w)
+    | [\w.+%-]{{1,64}}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}})+
+    | (?<![\w-]){_HOST}(?=:\d|[/?\#\\])
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_BARE = re.compile(rf"(?<![\w-]){_HOST}", re.IGNORECASE)
+_HEADLESS = re.compile(r"\.[^\W\d_]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What stands literally in the sources: addresses as far as their reader would take them, and names of hosts."""
+
+    addresses: frozenset[str]
+    hosts: frozenset[str]
+
+
+def known(texts: Iterable[str], *, names: Iterable[str] = ()) -> Known:
+    """`names` are where hosts may stand besides: a title may be that of a file."""
+    words = [word for text in texts for word in _RUN.findall(text) if _may_hold_one(word)]
+    addresses = frozenset(address for word in words for address in _read(word))
+    hosts = (host for text in [*words, *names] for host in _BARE.findall(text))
+    return Known(addresses, frozenset(hosts))
+
+
+def _may_hold_one(word: str) -> bool:
+    """Quick, for the many words that do not."""
+    return ":" in word or "." in word[:-1] or "@" in word or "\\" in word
+
+
+def _read(word: str) -> Iterator[str]:
+    """Each address in a word, up to its end, and up to the bracket or quotation mark that may end it before."""
+    position = 0
+    while len(word) < LONGEST and (found := _ADDRESS.search(word, position)):
+        rest = word[found.start() :]
+        ends = _ENDS.search(rest)
+        yield _core(rest)
+        if ends is None:
+            return
+        yield _core(rest[: ends.start()])
+        position = found.start() + max(ends.start(), 1)
+
+
+def _core(text: str) -> str:
+    return text.rstrip(_BEHIND)
+
+
+def kept(text: Iterable[str], known: Known) -> Iterator[str]:
+    """A text that comes in pieces, without the addresses that are not known. A word is held back until it ends.
+
+    However it was cut, the same text comes out.
+    """
+    before, at_address = "", False
+    for parts in _parts(text):
+        said = []
+        for part in parts:
+            # A reader takes for the address whatever is written behind it without a space.
+            said.append(" " if at_address and not part.isspace() else "")
+            word, at_address = _checked(part, before, known)
+            said.append(word)
+            before = part[-1]
+        yield "".join(said)
+
+
+def _parts(text: Iterable[str]) -> Iterator[list[str]]:
+    """Words, whole but for what is over LONGEST, and one by one the characters that stand between them."""
+    held = ""
+    for piece in text:
+        parts = _PART.findall(held + piece)
+        held = parts.pop()[:LONGEST] if _RUN.match(parts[-1]) else ""
+        if parts:
+            yield parts
+    if held:
+        yield [held]
+
+
+def _checked(word: str, before: str, known: Known) -> tuple[str, bool]:
+    """The word without an unknown address, and whether it ends with a known one."""
+    if len(word) >= LONGEST:
+        return REMOVED, False
+    found = _ADDRESS.search(word) if _may_hold_one(word) else None
+    if found is None:
+        headless = before.isalnum() and _HEADLESS.match(word)
+        # "//" before a bracket begins the address of a host that is written as a number.
+        return (" " if headless else "") + _spaced(word, known), word.endswith(("//", "\\\\"))
+    lead, rest = _spaced(word[: found.start()], known), word[found.start() :]
+    address = _core(rest)
+    if address in known.addresses:
+        return lead + rest, True
+    return lead + (REMOVED[1:-1] if lead.endswith("(") else REMOVED) + rest[len(address) :], False
+
+
+def _spaced(text: str, known: Known) -> str:
+    def space(host: re.Match[str]) -> str:
+        return host[0] if host[0] in known.hosts else host[0].replace(".", ". ")
+
+    return _BARE.sub(space, text)
