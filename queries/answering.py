@@ -17,7 +17,7 @@ from queries import generation, history
 from queries.answers import Answer, Ask, sources
 from queries.generation import Generated
 from queries.models import Query
-from ragsite.lib import rooms, turns
+from ragsite.lib import presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft, Invalid, NotFound
 
 Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
@@ -54,6 +54,7 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
 def _answer(question: _Question) -> Answer:
     with _failures_kept(question):
         found = _found(question)
+        presence.check()  # or a model would be asked for nobody
         generating = perf_counter()
         generated = generation.generate(
             question.ask.question,
@@ -80,6 +81,7 @@ def _stream(question: _Question) -> Generator[Part, None, None]:
     with _failures_kept(question):
         found = _found(question)
         yield from sources(found.hits)
+        presence.check()
         generating = perf_counter()
         told = generation.stream(
             question.ask.question,

@@ -36,7 +36,9 @@ class Client:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Write:
             postgres.give_back()  # who only sends needs none, and a client may read slowly
             write = start_response(status, headers, *more)
-            is_stream = any(name.lower() == "content-type" and value.startswith(_EVENTS) for name, value in headers)
+            is_stream = any(
+                name.lower() == "content-type" and value.startswith(_EVENTS) for name, value in headers
+            )
             self._write = write if is_stream else None
             return write
 
@@ -50,17 +52,14 @@ class Client:
         poll.register(self._connection, select.POLLRDHUP)  # a failed connection is told unasked
         return bool(poll.poll(0))
 
-    def look(self) -> None:
-        """Raises ClientLeft."""
-        if self.has_left():
-            raise _left()
+    def encourage(self) -> None:
+        """A comment, where events are sent; raises OSError where it cannot be.
+
+        PEP 3333 keeps `write` from those who yield, for a server might hold back what they have yielded. gunicorn sends
+        each piece at once, and this runs in the thread that sends them, between two of them.
+        """
         if self._write is not None:
-            # PEP 3333 keeps `write` from those who yield, for a server might hold back what they have yielded.
-            # gunicorn sends each piece at once, and this runs in the thread that sends them, between two of them.
-            try:
-                self._write(ALIVE)
-            except OSError:
-                raise _left() from None
+            self._write(ALIVE)
 
 
 _client: ContextVar[Client | None] = ContextVar("ragsite.client", default=None)
@@ -84,11 +83,21 @@ def has_left() -> bool:
     return client is not None and client.has_left()
 
 
+def check() -> None:
+    """Raises ClientLeft where this thread's client has gone."""
+    if has_left():
+        raise _left()
+
+
 def look() -> None:
-    """Raises ClientLeft where this thread's client has gone; else tells it that it is not forgotten."""
+    """As `check`, and tells a client that waits for events that it is not forgotten."""
+    check()
     client = _client.get()
     if client is not None:
-        client.look()
+        try:
+            client.encourage()
+        except OSError:
+            raise _left() from None
 
 
 def _left() -> ClientLeft:

@@ -16,7 +16,10 @@ LOOK_SECONDS = 0.5  # a client that left is noticed within it
 
 
 def result(future: Future[T], seconds: float) -> T:
-    """The future's result, or what it raises; TimeoutError when it takes longer, ClientLeft when nobody waits for it."""
+    """The future's result, or what it raises; TimeoutError when it takes longer, ClientLeft when nobody waits for it.
+
+    What takes no time is not looked away from: the closing of a call for a client that left comes this way too.
+    """
     postgres.give_back()
     until = monotonic() + seconds
     with turns.given_back():
@@ -32,8 +35,7 @@ def result(future: Future[T], seconds: float) -> T:
 
 def pause(seconds: float) -> None:
     """Sleeps, for whoever looks now and then; raises ClientLeft when nobody waits for what is looked for."""
+    presence.check()
     postgres.give_back()
     with turns.given_back():
         sleep(seconds)
-    if presence.has_left():
-        presence.look()

@@ -7,7 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import ingestion, limits, malformed, outages, pooled, records, reembed, revocation, waiting
+from tests.chaos import (
+    ingestion,
+    limits,
+    malformed,
+    outages,
+    pooled,
+    records,
+    reembed,
+    revocation,
+    streams,
+    waiting,
+)
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -28,6 +39,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "outage-stopped": outages.whole_stopped,
     "outage-slow": outages.whole_slow,
     "malformed": malformed.whole,
+    "streams": streams.whole,
     "ingest-worker": ingestion.whole_worker,
     "ingest-web": ingestion.whole_web,
     "ingest-redis": ingestion.whole_redis,
