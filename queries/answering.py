@@ -102,9 +102,10 @@ def _stream(question: _Question) -> Generator[Part, None, None]:
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
-    history.save_failure(
-        caller, ask.question, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds
-    )
+    with turns.turn(for_client=False):
+        history.save_failure(
+            caller, ask.question, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds
+        )
 
 
 def _room(caller: Caller) -> AbstractContextManager[None]:
@@ -122,13 +123,14 @@ def _failures_kept(question: _Question) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        history.save_failure(
-            question.caller,
-            question.ask.question,
-            query_id=question.query_id,
-            code=error.error_code,
-            milliseconds=_since(question.started),
-        )
+        with turns.turn(for_client=False):
+            history.save_failure(
+                question.caller,
+                question.ask.question,
+                query_id=question.query_id,
+                code=error.error_code,
+                milliseconds=_since(question.started),
+            )
         raise
 
 
@@ -144,7 +146,8 @@ def _found(question: _Question) -> Found:
 def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
     timings = {**found.timings_ms, "generate": _since(generating)}
     made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
-    history.save(question.caller, made, milliseconds=_since(question.started))
+    with turns.turn(for_client=False):
+        history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 
 

@@ -139,7 +139,10 @@ class Events:
         self._parts.close()
         if not self._recorded:
             query_id, milliseconds = request_id(self._request), elapsed_ms(self._request)
-            answering.leave(self._caller, self._ask, query_id=query_id, milliseconds=milliseconds)
+            try:
+                answering.leave(self._caller, self._ask, query_id=query_id, milliseconds=milliseconds)
+            except postgres.DOWN:
+                logger.exception("a query whose client left is not in the history")
             self._record(STATUS[ClientLeft][0])
 
     def _made(self, first: Part) -> Generator[bytes, None, None]:

@@ -1,7 +1,6 @@
 """A whole site whose model takes its time: who leaves is noticed, and nobody else waits; `make chaos` has it in full."""
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -46,7 +45,7 @@ def on() -> Iterator[Stage]:
 
 
 def test_streams_dropped_at_random_moments_leave_nothing_behind(on: Stage) -> None:
-    report = streams.dropped(on.up, on.model, streams=50, waves=2)
+    report = streams.dropped(on.up, on.model, streams=50, waves=2, within=30)
     assert report.held, "\n".join(report.faults)
     assert report.seen["left"] > 50
 
@@ -57,10 +56,8 @@ def test_a_client_that_leaves_while_the_model_thinks_ends_the_call(on: Stage, *,
     with closing(on.connected()) as client:
         client.sendall(streams.request(on.up, on.raw, mark, stream=stream))
         site.wait_for(lambda: on.call(mark))
-    left = time.time()
     call = site.wait_for(lambda: on.ended(mark))
     assert not call.whole
-    assert call.ended - left < streams.CLOSED_WITHIN
     row = site.wait_for(lambda: on.kept(mark))
     assert (row["status"], row["error_code"]) == ("failed", "client_left")
     assert row["usage"]["cost_usd"] > 0

@@ -6,13 +6,14 @@ have a hundred customers.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ragsite.lib import postgres
+from ragsite.lib import postgres, presence
 from ragsite.lib.per_process import PerProcess
 
+LOOK_SECONDS = 0.5
 AT_ONCE = 4  # most of a search is Postgres's work, so that one alone would leave the processor idle
 
 _semaphores = PerProcess(threading.Semaphore)
@@ -20,12 +21,16 @@ _held: ContextVar[bool] = ContextVar("ragsite.turn", default=False)
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """What runs in the block is one of AT_ONCE. Who has a turn already keeps it."""
+def turn(*, for_client: bool = True) -> Iterator[None]:
+    """What runs in the block is one of AT_ONCE. Who has a turn already keeps it.
+
+    Raises ClientLeft instead where the client leaves while its request stands in line: nothing is computed for nobody.
+    Not so what has to be done whoever left.
+    """
     if _held.get():
         yield
         return
-    _take()
+    _take(look=presence.check if for_client else _nothing)
     try:
         yield
     finally:
@@ -45,11 +50,16 @@ def given_back() -> Iterator[None]:
         _take()
 
 
-def _take() -> None:
+def _nothing() -> None:
+    """Looks at nobody."""
+
+
+def _take(*, look: Callable[[], None] = _nothing) -> None:
     semaphore = _semaphores.get(AT_ONCE)
     if not semaphore.acquire(blocking=False):
         postgres.give_back()
-        semaphore.acquire()
+        while not semaphore.acquire(timeout=LOOK_SECONDS):
+            look()
     _held.set(True)
 
 
