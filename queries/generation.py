@@ -13,6 +13,7 @@ from queries import attempts, defusing, extractive, prompts
 from queries.attempts import Attempt
 from queries.sources import Source
 from queries.support import Unsupported
+from ragsite.lib import turns
 from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
 
 EXTRACTIVE = "extractive"
@@ -132,6 +133,7 @@ def _extract(brief: Brief) -> Generated:
         for source in brief.sources
         for hit in source.hits
     ]
-    quoted = extractive.answer(brief.question, passages, idf=brief.idf, threshold=NEAR_ENOUGH).text
+    with turns.turn():
+        quoted = extractive.answer(brief.question, passages, idf=brief.idf, threshold=NEAR_ENOUGH).text
     text = defusing.harmless(quoted, brief.sources)
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

@@ -17,6 +17,7 @@ from tests.chaos import (
     records,
     reembed,
     revocation,
+    streams,
     waiting,
 )
 from tests.chaos.report import Report
@@ -40,6 +41,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "outage-slow": outages.whole_slow,
     "malformed": malformed.whole,
     "model-faults": model_faults.whole,
+    "streams": streams.whole,
     "ingest-worker": ingestion.whole_worker,
     "ingest-web": ingestion.whole_web,
     "ingest-redis": ingestion.whole_redis,
