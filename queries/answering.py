@@ -10,7 +10,7 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import access, search
+from documents import access, dates, search
 from documents.models import Document
 from documents.search import Found, Scope
 from queries import generation, history
@@ -36,10 +36,11 @@ class _Question:
     started: float
 
 
-def retrieve(caller: Caller, ask: Ask) -> Found:
-    """The chunks that the answer would be made from."""
+def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None) -> Found:
+    """The chunks that the answer would be made from. What a reranker takes is on the account of the request, if any."""
     tenant = caller.tenant()
-    return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
+    purse = CallersPurse(caller, query_id) if query_id else None
+    return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k, purse=purse)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
@@ -114,20 +115,24 @@ def _failures_kept(question: _Question) -> Iterator[None]:
 def _found(question: _Question) -> Found:
     """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
     tenant, ask = question.tenant, question.ask
-    found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
+    purse = CallersPurse(question.caller, question.query_id)
+    found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k, purse=purse)
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
     return found if near else replace(found, hits=[])
 
 
 def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
     timings = {**found.timings_ms, "generate": _since(generating)}
+    if found.reranked:
+        generated = replace(generated, spent=generated.spent.and_also(found.reranked.spent))
     made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
     history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 
 
 def scope(caller: Caller, ask: Ask) -> Scope:
-    """What may be found for this caller and question; NotFound for a collection or document it may not read."""
+    """What may be found for this caller and question; NotFound for a collection or document it may not read, Invalid
+    for a filter that says nothing."""
     if ask.database:
         raise NotFound("There is no such database.")
     if ask.route == Query.Route.DATABASE:
@@ -135,7 +140,14 @@ def scope(caller: Caller, ask: Ask) -> Scope:
     collections = caller.collections
     if ask.collection is not None:
         collections = (access.collection(caller, ask.collection).pk,)
-    within = Scope(caller.tenant_id, collections, ask.document_ids, ask.metadata)
+    within = Scope(
+        caller.tenant_id,
+        collections,
+        ask.document_ids,
+        ask.metadata,
+        created=dates.span(ask.created_at) if ask.created_at else None,
+        ready=dates.span(ask.ready_at) if ask.ready_at else None,
+    )
     _check_documents(within)
     return within
 
