@@ -12,11 +12,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
 from pgvector import HalfVector, SparseVector
 
-from documents import lexical, vector_index
-from documents.models import Document, EmbeddingSpace
+from documents import filters, lexical, vector_index
+from documents.dates import Span
+from documents.models import CorpusStatistics, EmbeddingSpace
 
 DEPTH: Final = 100  # candidates of each leg
 INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 100; SET LOCAL hnsw.iterative_scan = relaxed_order"
@@ -32,12 +32,14 @@ _FILTERED_INDEX_COST: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What may be found. None: not restricted; an empty tuple: nothing."""
+    """What may be found. None: not restricted; an empty tuple: nothing. `metadata` may compare: see `filters`."""
 
     tenant_id: UUID
     collection_ids: tuple[UUID, ...] | None = None
     document_ids: tuple[UUID, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    created: Span | None = None
+    ready: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,21 @@ def candidates(
     return rows
 
 
+_SIZE: Final = """
+    SELECT coalesce(sum(document.chunks), 0) FROM documents_document AS document
+    WHERE document.tenant_id = %(tenant)s {filters}
+"""
+
+
 def _size(scope: Scope) -> int:
-    """How many chunks the scope holds."""
-    documents = Document.objects.for_tenant(scope.tenant_id)
-    if scope.collection_ids is not None:
-        documents = documents.filter(collection_id__in=scope.collection_ids)
-    if scope.document_ids is not None:
-        documents = documents.filter(pk__in=scope.document_ids)
-    if scope.metadata:
-        documents = documents.filter(metadata__contains=dict(scope.metadata))
-    return int(documents.aggregate(size=Sum("chunks"))["size"] or 0)
+    """How many chunks the scope holds. Without a filter it is counted already: many documents take long to add up."""
+    conditions = _filters(scope)
+    if not conditions:
+        statistics = CorpusStatistics.objects.for_tenant(scope.tenant_id)
+        return int(statistics.values_list("chunks", flat=True).first() or 0)
+    with connection.cursor() as cursor:
+        cursor.execute(_SIZE.format(filters=conditions), _asked(scope))
+        return int(cursor.fetchone()[0])
 
 
 def _index_pays(size: int, indexed: int, *, is_filtered: bool) -> bool:
@@ -162,7 +169,8 @@ _LEXICAL_SCAN: Final = """
 # version of it too.
 _LEXICAL_INDEX: Final = """
     SELECT id FROM documents_best_chunks(%(terms)s::int[], %(question)s::sparsevec, %(depth)s,
-        %(collections)s::uuid[], %(documents)s::uuid[], %(metadata)s::jsonb)
+        %(collections)s::uuid[], %(documents)s::uuid[], %(metadata)s::jsonb,
+        %(path)s::jsonpath, %(variables)s::jsonb, %(created)s::tstzrange, %(ready)s::tstzrange)
 """
 _OF_CHUNK: Final = "JOIN documents_document AS document ON document.id = chunk.document_id"
 
@@ -171,16 +179,13 @@ def run(
     scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[Term], *, legs: Legs
 ) -> tuple[int, list[dict[str, Any]]]:
     """How many the dense leg found, and both legs' candidates."""
-    parameters: dict[str, Any] = {
-        "tenant": scope.tenant_id,
+    parameters = {
+        **_asked(scope),
         "space": space.pk,
         "depth": DEPTH,
         "vector": vector.to_text(),
         "question": _sparse(terms),
         "terms": [term.id for term in (rarest(terms) if legs.terms_by_index else terms)],
-        "collections": _listed(scope.collection_ids),
-        "documents": _listed(scope.document_ids),
-        "metadata": json.dumps(dict(scope.metadata)) if scope.metadata else None,
     }
     with transaction.atomic(), connection.cursor() as cursor:
         if legs.vectors_by_index:
@@ -194,39 +199,59 @@ def run(
 
 def _statement(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """Only fixed words are put into its text; whatever a caller sent is a parameter."""
-    filters = _filters(scope)
-    lexical_leg = _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(filters))
+    lexical_leg = _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(_filters(scope)))
     return _STATEMENT.format(dense=dense_leg(scope, space, legs), lexical=lexical_leg)
 
 
 def dense_leg(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """SQL of the nearest chunks' ids; takes `tenant`, `space`, `vector`, `depth`, and the scope's filters."""
-    filters = _filters(scope)
+    conditions = _filters(scope)
     if not legs.vectors_by_index:
-        return _DENSE_SCAN_IN_SCOPE.format(filters=filters) if filters else _DENSE_SCAN
-    in_scope = _IN_SCOPE.format(filters=filters) if filters else ""
+        return _DENSE_SCAN_IN_SCOPE.format(filters=conditions) if conditions else _DENSE_SCAN
+    in_scope = _IN_SCOPE.format(filters=conditions) if conditions else ""
     return _DENSE_INDEX.format(in_scope=in_scope, dimensions=int(space.dimensions))
+
+
+# What holds of a document in a scope, by the parameter that says it. With time zones, for a moment that is stored
+# without one is in UTC; silent, for what is no date is not found, and no error.
+_FILTERS: Final = {
+    "collections": "document.collection_id = ANY(%(collections)s::uuid[])",
+    "documents": "document.id = ANY(%(documents)s::uuid[])",
+    "metadata": "document.metadata @> %(metadata)s::jsonb",
+    "path": "jsonb_path_match_tz(document.metadata, %(path)s::jsonpath, %(variables)s::jsonb, true)",
+    "created": "document.created_at <@ %(created)s::tstzrange",
+    "ready": "document.ready_at <@ %(ready)s::tstzrange",
+}
+
+
+def _asked(scope: Scope) -> dict[str, Any]:
+    """The scope as parameters; None: not restricted."""
+    condition = filters.compiled(scope.metadata)
+    return {
+        "tenant": scope.tenant_id,
+        "collections": _listed(scope.collection_ids),
+        "documents": _listed(scope.document_ids),
+        "metadata": json.dumps(dict(condition.contains)) if condition.contains else None,
+        "path": condition.path or None,
+        "variables": json.dumps(dict(condition.variables)),
+        "created": scope.created.range() if scope.created else None,
+        "ready": scope.ready.range() if scope.ready else None,
+    }
 
 
 def _listed(ids: tuple[UUID, ...] | None) -> list[UUID] | None:
     return None if ids is None else list(ids)
 
 
-def _joined(filters: str) -> str:
-    """What binds a chunk to the scope's filters."""
-    return f"{_OF_CHUNK} {filters}" if filters else ""
-
-
 def _filters(scope: Scope) -> str:
     """What the scope asks of a document; empty where it asks nothing."""
-    parts = []
-    if scope.collection_ids is not None:
-        parts.append(" AND document.collection_id = ANY(%(collections)s::uuid[])")
-    if scope.document_ids is not None:
-        parts.append(" AND document.id = ANY(%(documents)s::uuid[])")
-    if scope.metadata:
-        parts.append(" AND document.metadata @> %(metadata)s::jsonb")
-    return "".join(parts)
+    asked = _asked(scope)
+    return "".join(f" AND {condition}" for name, condition in _FILTERS.items() if asked[name] is not None)
+
+
+def _joined(conditions: str) -> str:
+    """What binds a chunk to the scope's filters."""
+    return f"{_OF_CHUNK}{conditions}" if conditions else ""
 
 
 def _sparse(terms: Sequence[Term]) -> str:

@@ -1,39 +1,27 @@
-"""Hybrid search: `documents.retrieval` finds candidates by vectors and by BM25, `documents.fusion` ranks them."""
+"""Hybrid search: `documents.retrieval` finds candidates by vectors and by BM25, `documents.fusion` ranks them.
+
+Then copies are put behind what differs (`documents.duplicates`), and a reranker may have the last word.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from uuid import UUID
 
+from django.conf import settings
 from pgvector import HalfVector
 
-from documents import fusion, lexical, models, retrieval, spaces
+from apikeys.purses import Purse
+from documents import duplicates, fusion, lexical, models, reranking, retrieval, spaces
 from documents.fusion import Candidate
+from documents.hits import Hit
 from documents.models import CorpusStatistics
+from documents.reranking import Reranked
 from documents.retrieval import Scope, Term
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
 
 __all__ = ["Found", "Hit", "Scope", "candidates", "hybrid"]
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A chunk that was found. Pages count from 1; `start` and `end` are characters of the document's text."""
-
-    chunk_id: UUID
-    document_id: UUID
-    title: str
-    collection: str
-    heading: str
-    first_page: int | None
-    last_page: int | None
-    start: int
-    end: int
-    text: str
-    cosine: float
-    bm25: float
-    score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +31,27 @@ class Found:
     hits: Sequence[Hit]
     idf: Mapping[str, float]
     timings_ms: Mapping[str, float]
+    reranked: Reranked | None = None
 
 
-def hybrid(scope: Scope, question: str, *, top_k: int) -> Found:
-    """The `top_k` chunks that best answer the question; fewer only where fewer exist."""
+def hybrid(scope: Scope, question: str, *, top_k: int, purse: Purse | None = None) -> Found:
+    """The `top_k` chunks that best answer the question; fewer only where fewer exist.
+
+    Copies of a chunk follow after what differs. Raises BudgetSpent where the purse does not hold what a reranker, if
+    one is configured, may cost.
+    """
     found = candidates(scope, question)
-    return replace(found, hits=found.hits[:top_k])
+    if not reranking.is_on() or not found.hits:
+        return replace(found, hits=duplicates.last(found.hits, wanted=top_k)[:top_k])
+    distinct = duplicates.last(found.hits, wanted=max(top_k, settings.RERANK_CANDIDATES))
+    hits, reranked = reranking.reranked(question, distinct, purse=purse or Purse())
+    step = "rerank_failed" if reranked.failure else "rerank"
+    return replace(
+        found,
+        hits=hits[:top_k],
+        timings_ms={**found.timings_ms, step: reranked.milliseconds},
+        reranked=reranked,
+    )
 
 
 def candidates(scope: Scope, question: str) -> Found:

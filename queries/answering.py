@@ -10,7 +10,7 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import access, search
+from documents import access, dates, search
 from documents.models import Document
 from documents.search import Found, Scope
 from queries import attempts, generation, history, sources
@@ -35,11 +35,12 @@ class _Question:
     started: float
 
 
-def retrieve(caller: Caller, ask: Ask) -> Found:
-    """The chunks that the answer would be made from."""
+def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None) -> Found:
+    """The chunks that the answer would be made from. What a reranker takes is on the account of the request, if any."""
     tenant = caller.tenant()
+    purse = CallersPurse(caller, query_id) if query_id else None
     with turns.turn():
-        return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
+        return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k, purse=purse)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
@@ -126,8 +127,9 @@ def _failures_kept(question: _Question) -> Iterator[None]:
 def _found(question: _Question) -> Found:
     """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
     tenant, ask = question.tenant, question.ask
+    purse = CallersPurse(question.caller, question.query_id)
     with turns.turn():
-        found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
+        found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k, purse=purse)
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
     return found if near else replace(found, hits=[])
 
@@ -157,7 +159,8 @@ def _kept(question: _Question, brief: Brief, generated: Generated, *, timings: M
 
 
 def scope(caller: Caller, ask: Ask) -> Scope:
-    """What may be found for this caller and question; NotFound for a collection or document it may not read."""
+    """What may be found for this caller and question; NotFound for a collection or document it may not read, Invalid
+    for a filter that says nothing."""
     if ask.database:
         raise NotFound("There is no such database.")
     if ask.route == Query.Route.DATABASE:
@@ -165,7 +168,14 @@ def scope(caller: Caller, ask: Ask) -> Scope:
     collections = caller.collections
     if ask.collection is not None:
         collections = (access.collection(caller, ask.collection).pk,)
-    within = Scope(caller.tenant_id, collections, ask.document_ids, ask.metadata)
+    within = Scope(
+        caller.tenant_id,
+        collections,
+        ask.document_ids,
+        ask.metadata,
+        created=dates.span(ask.created_at) if ask.created_at else None,
+        ready=dates.span(ask.ready_at) if ask.ready_at else None,
+    )
     _check_documents(within)
     return within
 

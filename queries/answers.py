@@ -19,13 +19,18 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first."""
+    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first.
+
+    `metadata` as `documents.filters` reads it; `created_at` and `ready_at`, of documents, as `documents.dates` does.
+    """
 
     question: str
     top_k: int | None = None
     collection: str | None = None
     document_ids: tuple[UUID, ...] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: Mapping[str, Any] = field(default_factory=dict)
+    ready_at: Mapping[str, Any] = field(default_factory=dict)
     route: str = "auto"
     database: str | None = None
     turns: tuple[Turn, ...] = ()

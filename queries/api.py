@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys import callers, retries
+from apikeys import callers, retries, usage
 from apikeys.permissions import CanQuery, HasBudget, IsBusiness
 from queries import answering, cache, history, lookup, replies, sources
 from queries.models import Query
@@ -92,7 +92,9 @@ class SearchView(GenericAPIView[Query]):
     def post(self, request: Request) -> Response:
         body = SearchIn(data=request.data)
         body.is_valid(raise_exception=True)
-        found = answering.retrieve(callers.of(request), body.ask())
+        found = answering.retrieve(callers.of(request), body.ask(), query_id=request_id(request))
+        if found.reranked:
+            usage.spend(request, found.reranked.spent)
         return Response({"results": sources.shown(sources.each(found.hits))})
 
 

@@ -55,6 +55,10 @@ def _makers() -> list[Any]:
         "ANSWER_FALLBACK_MODELS",
         "ANSWER_MAX_TOKENS",
         "ANSWER_WINDOW_TOKENS",
+        "RERANK_PROVIDER",
+        "RERANK_URL",
+        "RERANK_MODEL",
+        "RERANK_CANDIDATES",
     )
     return [*(getattr(settings, name) for name in settled), prompts.VERSION, generation.EXTRACTIVE_MODEL]
 

@@ -1,22 +1,34 @@
-"""Public test collections as documents and questions with known answers. None of their data is ours to ship."""
+"""Test collections as documents and questions with known answers: public ones, whose data are not ours to ship, and
+one that is made here."""
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from django.core.management.base import CommandError
 
+from queries import reports as annual_reports
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`relevant`: names of the documents that answer it; `answers`: spans that do, where the collection has them."""
+    """`relevant`: names of the documents that answer it; `answers`: spans that do, where the collection has them.
+
+    `by_passage`: only a passage with one of these spans answers it, and not just any of its document's.
+    """
 
     text: str
     relevant: frozenset[str]
     answers: tuple[str, ...] = ()
+    by_passage: bool = False
+
+    def named(self, document: str, text: str, *, passage: str) -> str:
+        """What a passage counts as: its document, or itself where it only stands in a document that answers."""
+        answering = not self.by_passage or any(answer in text for answer in self.answers)
+        return document if answering else f"{document} {passage}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,20 @@ def xquad(folder: Path) -> Corpus:
     return Corpus(documents, questions)
 
 
-READERS = {"cranfield": cranfield, "xquad": xquad}
+def reports(_: Path) -> Corpus:
+    """Sixty annual reports, and 240 questions for a figure in one of their tables."""
+    questions = [
+        Question(asked.text, asked.reports, (asked.figure,), by_passage=True)
+        for asked in annual_reports.questions()
+    ]
+    return Corpus(annual_reports.documents(), questions)
+
+
+READERS: Mapping[str, Callable[[Path], Corpus]] = {
+    "cranfield": cranfield,
+    "reports": reports,
+    "xquad": xquad,
+}
 
 
 def _abstract(title: str, text: str) -> str:

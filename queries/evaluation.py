@@ -3,7 +3,7 @@
 The collection is ingested into a tenant of its own, which is removed afterwards.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -36,6 +36,11 @@ METRICS: Mapping[str, Mapping[str, Callable[[Ranking, frozenset[str]], float]]] 
         "nDCG@10": lambda ranking, relevant: metrics.ndcg(ranking, relevant, at=10),
         "recall@5": lambda ranking, relevant: metrics.recall(ranking, relevant, at=5),
         "recall@10": lambda ranking, relevant: metrics.recall(ranking, relevant, at=10),
+        "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
+    },
+    "reports": {
+        "hit@1": lambda ranking, relevant: metrics.hit(ranking, relevant, at=1),
+        "hit@5": lambda ranking, relevant: metrics.hit(ranking, relevant, at=5),
         "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
     },
     "xquad": {
@@ -95,7 +100,9 @@ def run(
     for question in questions:
         found = search.candidates(Scope(tenant.pk), question.text)
         for leg, hits in legs(found).items():
-            ranking = list(dict.fromkeys(names[hit.document_id] for hit in hits))
+            ranking = _ranking(
+                question, ((names[hit.document_id], hit.text, str(hit.chunk_id)) for hit in hits)
+            )
             rows[leg].append(_score(ranking, question, measures))
         if question.answers:
             rows["hybrid"][-1] |= _answer(tenant, question, found)
@@ -110,22 +117,30 @@ def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -
     except ImportError:
         return {}
     chunks = [
-        (chunk.document.filename, passages.context(chunk))
+        (chunk.document.filename, chunk.text, passages.context(chunk))
         for chunk in Chunk.objects.for_tenant(tenant).select_related("document").defer("terms", "weights")
     ]
     analyse = partial(bm25s.tokenize, stopwords="en", stemmer=Stemmer("english"), show_progress=False)
     index = bm25s.BM25(method="lucene", k1=lexical.K1, b=lexical.B)
-    index.index(analyse([text for _, text in chunks]), show_progress=False)
+    index.index(analyse([context for *_, context in chunks]), show_progress=False)
     found, _ = index.retrieve(
         analyse([question.text for question in questions]),
         k=min(retrieval.DEPTH, len(chunks)),
         show_progress=False,
     )
-    rankings = [list(dict.fromkeys(chunks[row][0] for row in rows)) for rows in found]
+    rankings = [
+        _ranking(question, ((*chunks[row][:2], str(row)) for row in rows))
+        for question, rows in zip(questions, found, strict=True)
+    ]
     scores = [
         _score(ranking, question, measures) for ranking, question in zip(rankings, questions, strict=True)
     ]
     return {"bm25s": mean(scores)}
+
+
+def _ranking(question: Question, found: Iterable[tuple[str, str, str]]) -> Ranking:
+    """Of passages, by their document's name, their text and a name of their own: what they count as, each once."""
+    return list(dict.fromkeys(question.named(name, text, passage=own) for name, text, own in found))
 
 
 def _score(ranking: Ranking, question: Question, measures: str) -> Scores:

@@ -63,6 +63,8 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "collection": _optional(_text(MAX_NAME)),
     "document_ids": lambda value: value is None,
     "metadata": lambda value: value is None,
+    "created_at": lambda value: value is None,
+    "ready_at": lambda value: value is None,
     "route": lambda value: type(value) is str and value in _ROUTES,
     "database": _optional(_text(MAX_NAME)),
     "stream": lambda value: value is False,

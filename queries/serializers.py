@@ -1,11 +1,13 @@
 """The bodies of questions, answers and history."""
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys import callers
+from documents import dates, filters
 from documents.intake import check_metadata
 from queries import support
 from queries.answers import Ask
@@ -32,14 +34,31 @@ class SearchIn(StrictSerializer):
         child=serializers.UUIDField(), max_length=MAX_DOCUMENTS, required=False, allow_null=True
     )
     metadata = MetadataField(
-        required=False, allow_null=True, help_text="Found in documents whose metadata contain this object."
+        required=False,
+        allow_null=True,
+        help_text="Found in documents whose metadata contain this object, or fulfil its comparisons:"
+        ' {"year": {"$gte": 2020}}.',
+    )
+    created_at = MetadataField(
+        required=False,
+        allow_null=True,
+        help_text='Found in documents that were uploaded then: {"$gte": "2024-01-01"}.',
+    )
+    ready_at = MetadataField(
+        required=False, allow_null=True, help_text="The same of the moment from which they were searchable."
     )
 
     def validate_metadata(self, value: Any) -> dict[str, Any]:
-        try:
-            return check_metadata({} if value is None else value)
-        except Invalid as error:
-            raise serializers.ValidationError(error.detail, code=error.error_code) from error
+        wanted: dict[str, Any] = _checked(check_metadata, {} if value is None else value)
+        _checked(filters.compiled, wanted)
+        return wanted
+
+    def validate_created_at(self, value: Any) -> Any:
+        if value is not None:
+            _checked(dates.span, value)
+        return value
+
+    validate_ready_at = validate_created_at
 
     def ask(self) -> Ask:
         data = self.validated_data
@@ -50,9 +69,19 @@ class SearchIn(StrictSerializer):
             collection=data.get("collection"),
             document_ids=None if documents is None else tuple(sorted(set(documents))),
             metadata=data.get("metadata") or {},
+            created_at=data.get("created_at") or {},
+            ready_at=data.get("ready_at") or {},
             route=data.get("route", "auto"),
             database=data.get("database"),
         )
+
+
+def _checked(check: Callable[[Any], Any], value: Any) -> Any:
+    """What the domain makes of it, or the domain's reason against it as that of the field."""
+    try:
+        return check(value)
+    except Invalid as error:
+        raise serializers.ValidationError(error.detail, code=error.error_code) from error
 
 
 class QueryIn(SearchIn):

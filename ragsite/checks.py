@@ -107,6 +107,19 @@ def token_rate_is_a_rate(**_: Any) -> list[CheckMessage]:
     return []
 
 
+@register()
+def reranker_has_an_address(**_: Any) -> list[CheckMessage]:
+    if settings.RERANK_PROVIDER != "none" and not settings.RERANK_URL.startswith(("http://", "https://")):
+        return [
+            Error(
+                f"RERANK_PROVIDER is {settings.RERANK_PROVIDER} and RERANK_URL is {settings.RERANK_URL!r}.",
+                hint="Set the whole address that reranks, such as https://api.jina.ai/v1/rerank.",
+                id="ragsite.E009",
+            )
+        ]
+    return []
+
+
 @register(Tags.database)
 def walls_hold(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Runs as `servers_are_recent` does. Row-level security holds nobody who may bypass it."""

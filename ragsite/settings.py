@@ -355,4 +355,14 @@ ANSWER_BREAKER_SECONDS = environment.integer("ANSWER_BREAKER_SECONDS", 30, minim
 ANSWER_MAX_TOKENS = environment.integer("ANSWER_MAX_TOKENS", 1_000, minimum=1)
 ANSWER_WINDOW_TOKENS = environment.integer("ANSWER_WINDOW_TOKENS", 32_000, minimum=2_000)
 ANSWER_CACHE_SECONDS = environment.integer("ANSWER_CACHE_SECONDS", 3600, minimum=1)
+
+RERANK_PROVIDER = environment.choice("RERANK_PROVIDER", "none", among=("none", "cohere", "jina", "tei"))
+RERANK_URL = environment.text("RERANK_URL")
+RERANK_API_KEY = environment.secret("RERANK_API_KEY")
+RERANK_MODEL = environment.text("RERANK_MODEL")
+# As many as text-embeddings-inference takes in one request as it is set up, less two.
+RERANK_CANDIDATES = environment.integer("RERANK_CANDIDATES", 30, minimum=1)
+RERANK_TIMEOUT_MS = environment.integer("RERANK_TIMEOUT_MS", 2_000, minimum=1)
+RERANK_SEARCH_PRICE = environment.number("RERANK_SEARCH_PRICE", 0.0)  # US dollars a thousand
+
 MODEL_PRICES = environment.prices("MODEL_PRICES", "gpt-4o-mini=0.15/0.60")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 
-from tests import model_answers
+from tests import model_answers, rerank_answers
 
 Fault = Literal["none", "reset", "invalid_json", "not_a_completion", "empty", "huge", "hang"]
 
@@ -165,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
             if behaviour.most_texts and len(body["input"]) > behaviour.most_texts:
                 behaviour = replace(behaviour, status=413)
             self._answer(behaviour, model_answers.embeddings(body, self.server.owner.embedder))
+        elif self.path.endswith("/rerank"):
+            self._answer(behaviour, rerank_answers.answer(body))
         elif not self.path.endswith("/chat/completions"):
             self._answer(Behaviour(status=404, error="no such path"), {})
         elif body.get("stream") and behaviour.status == 200:

@@ -15,6 +15,7 @@ from webhooks import outbox
 BOTH, FILTER, DATABASE, NEITHER = "both", "filter only", "database only", "neither"
 # SQL of our own that names the tenant: (module, the constant's name).
 RAW = (
+    (retrieval, "_SIZE"),
     (retrieval, "_STATEMENT"),
     (retrieval, "_DENSE_SCAN"),
     (retrieval, "_DENSE_INDEX"),

@@ -168,6 +168,7 @@ CASES = {
     "copy": stored("copy"),
     "index": stored("index"),
     "filtered": stored("filtered"),
+    "hybrid": stored("hybrid"),
     "second-upload": second_upload,
     "end-to-end": end_to_end,
     "plain-pipeline": plain_pipeline,

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -21,11 +21,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("collection", choices=sorted(corpora.READERS))
-        parser.add_argument("path", type=Path, help="The folder that holds the collection's files.")
+        parser.add_argument(
+            "path", type=Path, nargs="?", help="The folder with the collection's files; `reports` has none."
+        )
         parser.add_argument("--json", action="store_true", help="Figures for programs.")
 
-    def handle(self, *, collection: str, path: Path, **options: Any) -> None:
-        corpus = corpora.READERS[collection](path)
+    def handle(self, *, collection: str, path: Path | None, **options: Any) -> None:
+        if path is None and collection != "reports":
+            raise CommandError(f"Where are the files of {collection}?")
+        corpus = corpora.READERS[collection](path or Path())
         columns = (
             TextColumn("{task.description:>9}"),
             BarColumn(),

@@ -1,0 +1,106 @@
+"""Puts the best of what was found into the order of a reranker, where one is configured.
+
+It is an improvement and no need: where it fails or takes too long, the fused order stands, and what was found says so.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from apikeys.purses import Purse
+from apikeys.usage import Spent
+from documents import chunking
+from documents.hits import Hit
+from ragsite.lib.errors import ModelFailed, ModelTimeout, Unavailable
+
+if TYPE_CHECKING:
+    from ragsite.lib.reranker import Reranker, Scores
+
+NONE = "none"
+_FORMS = {"cohere": "documents", "jina": "documents", "tei": "texts"}
+_SEARCHES = 1_000  # that the price is of
+_MILLION = Decimal(1_000_000)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """What became of the reranking: `failure` is the code of the error for which the fused order stands, or empty."""
+
+    model: str
+    milliseconds: float
+    spent: Spent
+    failure: str = ""
+
+
+def is_on() -> bool:
+    return bool(settings.RERANK_PROVIDER != NONE)
+
+
+def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[Hit], Reranked]:
+    """The first `RERANK_CANDIDATES` by the reranker, the rest after them. Raises BudgetSpent alone.
+
+    Scores stay the fused ones: those are comparable between questions, and thresholds are made for them.
+    """
+    from ragsite.lib import reranker as endpoint  # noqa: PLC0415  what it imports is dear, and seldom needed
+
+    first, rest = list(hits[: settings.RERANK_CANDIDATES]), list(hits[settings.RERANK_CANDIDATES :])
+    texts = [chunking.in_context(hit.text, title=hit.title, heading=hit.heading) for hit in first]
+    purse.reserve(_most(question, texts))
+    began = perf_counter()
+    told = partial(_told, began=began)
+    try:
+        scores = endpoint.scores(_configured(endpoint), question, texts)
+    except (ModelFailed, ModelTimeout, Unavailable) as error:
+        purse.take(Spent())
+        logger.warning("the reranker gave no order: %s", error.detail)
+        return [*first, *rest], told(failure=error.error_code)
+    spent = _spent(scores)
+    purse.take(spent)
+    return [*_ordered(first, scores.scores), *rest], told(spent=spent)
+
+
+def _ordered(hits: Sequence[Hit], scores: Sequence[float | None]) -> list[Hit]:
+    """By the scores; those that have none last, in the order in which they were."""
+    scored = [replace(hit, rerank=score) for hit, score in zip(hits, scores, strict=True)]
+    return sorted(scored, key=lambda hit: (hit.rerank is None, -(hit.rerank or 0.0)))
+
+
+def _told(*, began: float, spent: Spent | None = None, failure: str = "") -> Reranked:
+    milliseconds = round((perf_counter() - began) * 1000, 1)
+    return Reranked(settings.RERANK_MODEL, milliseconds, spent or Spent(), failure)
+
+
+def _configured(endpoint: Any) -> "Reranker":
+    made: Reranker = endpoint.Reranker(
+        form=_FORMS[settings.RERANK_PROVIDER],
+        url=settings.RERANK_URL,
+        api_key=settings.RERANK_API_KEY,
+        model=settings.RERANK_MODEL,
+        timeout_seconds=settings.RERANK_TIMEOUT_MS / 1000,
+    )
+    return made
+
+
+def _spent(scores: "Scores") -> Spent:
+    return Spent(prompt_tokens=scores.tokens, cost_usd=_cost(tokens=scores.tokens, searches=scores.searches))
+
+
+def _most(question: str, texts: Sequence[str]) -> Decimal:
+    """What the call may cost. The question is read with each text, and a token has a byte at least."""
+    tokens = sum(len(text.encode()) + len(question.encode()) for text in texts)
+    return _cost(tokens=tokens, searches=1)
+
+
+def _cost(*, tokens: int, searches: int) -> Decimal:
+    """US dollars, to the millionth."""
+    by_token, _ = settings.MODEL_PRICES.get(settings.RERANK_MODEL, (0.0, 0.0))
+    micros = tokens * by_token + searches * settings.RERANK_SEARCH_PRICE * 1_000_000 / _SEARCHES
+    return round(micros) / _MILLION
