@@ -79,6 +79,15 @@ class Spent:
     completion_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
 
+    def plus(self, other: "Spent") -> "Spent":
+        """What both took."""
+        return Spent(
+            from_cache=self.from_cache and other.from_cache,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cost_usd=self.cost_usd + other.cost_usd,
+        )
+
     def within_bounds(self) -> "Spent":
         """As the columns can hold it. What is no amount, or less than none, counts as none: no sum survives a NaN."""
         cost = self.cost_usd if self.cost_usd.is_finite() else Decimal(0)

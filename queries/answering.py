@@ -13,8 +13,9 @@ from apikeys.purses import CallersPurse
 from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
-from queries import generation, history
+from queries import followups, generation, history
 from queries.answers import Answer, Ask, sources
+from queries.followups import Standalone
 from queries.generation import Generated
 from queries.models import Query
 from ragsite.lib.errors import AppError, Invalid, NotFound
@@ -46,16 +47,17 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
     """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked."""
     question = _allowed(caller, ask, query_id)
     with _failures_kept(question):
-        found = _found(question)
+        meant = _meant(question)
+        found = _found(question, meant)
         generating = perf_counter()
         generated = generation.generate(
-            ask.question,
+            meant.text,
             found.hits,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
             tenant_prompt=question.tenant.prompt,
         )
-    return _kept(question, found, generated, generating=generating)
+    return _kept(question, meant, found, generated, generating=generating)
 
 
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
@@ -66,11 +68,12 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
     question = _allowed(caller, ask, query_id)
     generated = None
     with _failures_kept(question):
-        found = _found(question)
+        meant = _meant(question)
+        found = _found(question, meant)
         yield from sources(found.hits)
         generating = perf_counter()
         told = generation.stream(
-            ask.question,
+            meant.text,
             found.hits,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
@@ -83,12 +86,12 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
                 else:
                     generated = part
     if generated is not None:
-        yield _kept(question, found, generated, generating=generating)
+        yield _kept(question, meant, found, generated, generating=generating)
 
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
-    history.save_failure(caller, ask.question, query_id=query_id, code=CLIENT_LEFT, milliseconds=milliseconds)
+    history.save_failure(caller, ask, query_id=query_id, code=CLIENT_LEFT, milliseconds=milliseconds)
 
 
 def _allowed(caller: Caller, ask: Ask, query_id: UUID) -> _Question:
@@ -103,7 +106,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
     except AppError as error:
         history.save_failure(
             question.caller,
-            question.ask.question,
+            question.ask,
             query_id=question.query_id,
             code=error.error_code,
             milliseconds=_since(question.started),
@@ -111,17 +114,40 @@ def _failures_kept(question: _Question) -> Iterator[None]:
         raise
 
 
-def _found(question: _Question) -> Found:
+def _meant(question: _Question) -> Standalone:
+    """The question as it is meant after what was said before it."""
+    tenant_id, ask = question.tenant.pk, question.ask
+    if not ask.turns:
+        return Standalone(ask.question)
+    return followups.standalone(
+        ask.question,
+        ask.turns,
+        rarity=lambda text: {term.word: term.idf for term in search.terms_of(tenant_id, text)},
+        purse=CallersPurse(question.caller, question.query_id),
+    )
+
+
+def _found(question: _Question, meant: Standalone) -> Found:
     """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
     tenant, ask = question.tenant, question.ask
-    found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
+    found = search.hybrid(question.scope, meant.text, top_k=ask.top_k or tenant.top_k)
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
     return found if near else replace(found, hits=[])
 
 
-def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
-    timings = {**found.timings_ms, "generate": _since(generating)}
-    made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
+def _kept(
+    question: _Question, meant: Standalone, found: Found, generated: Generated, *, generating: float
+) -> Answer:
+    ask = question.ask
+    made = Answer(
+        query_id=question.query_id,
+        question=ask.question,
+        generated=replace(generated, spent=meant.spent.plus(generated.spent)),
+        hits=found.hits,
+        timings_ms={**meant.timings_ms, **found.timings_ms, "generate": _since(generating)},
+        standalone=meant.text if meant.text != ask.question else None,
+        conversation=ask.conversation,
+    )
     history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 

@@ -19,7 +19,10 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first."""
+    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first.
+
+    `conversation`: the one that question and answer will stand in. It decides nothing: its turns do.
+    """
 
     question: str
     top_k: int | None = None
@@ -29,27 +32,34 @@ class Ask:
     route: str = "auto"
     database: str | None = None
     turns: tuple[Turn, ...] = ()
+    conversation: UUID | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What decides the answer besides the question."""
         return {name: getattr(self, name) for name in _PARAMETERS}
 
 
-_PARAMETERS = [field.name for field in fields(Ask) if field.name != "question"]
+_PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"question", "conversation"}]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given."""
+    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
+
+    `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
+    """
 
     query_id: UUID
     question: str
     generated: Generated
     hits: Sequence[Hit]
     timings_ms: Mapping[str, float]
+    standalone: str | None = None
+    conversation: UUID | None = None
 
     def shared(self) -> dict[str, Any]:
         return {
+            "standalone_question": self.standalone,
             "answer": self.generated.text,
             "route": Query.Route.DOCUMENTS,
             "sources": sources(self.hits),
