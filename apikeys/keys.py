@@ -14,9 +14,12 @@ from uuid import UUID
 
 from django.apps import apps
 from django.db import transaction
+from django.db.models import Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import Tenant, User
+from accounts.tenancy import TenantQuerySet
 from apikeys import copies
 from apikeys.models import APIKey, KeyCollection
 from ragsite.lib import audit
@@ -83,6 +86,12 @@ def existing_collections(tenant_id: UUID, wanted: Iterable[UUID] | None) -> list
     if collections.filter(pk__in=ids).count() != len(ids):
         raise NotFound("There is no such collection.")
     return ids
+
+
+def line(tenant_id: UUID, key_id: UUID) -> TenantQuerySet[APIKey]:
+    """The keys of one client: this one, those that it was rotated from, and those into which."""
+    keys = APIKey.objects.for_tenant(tenant_id).annotate(first=Coalesce("line", "pk"))
+    return keys.filter(first=Subquery(keys.filter(pk=key_id).values("first")))
 
 
 def revoke(key: APIKey) -> None:

@@ -79,9 +79,10 @@ class Spent:
     completion_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
 
-    def and_also(self, other: "Spent") -> "Spent":
-        return replace(
-            self,
+    def plus(self, other: "Spent") -> "Spent":
+        """What both took."""
+        return Spent(
+            from_cache=self.from_cache and other.from_cache,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cost_usd=self.cost_usd + other.cost_usd,

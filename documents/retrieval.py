@@ -199,7 +199,9 @@ def run(
 
 def _statement(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """Only fixed words are put into its text; whatever a caller sent is a parameter."""
-    lexical_leg = _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(_filters(scope)))
+    lexical_leg = (
+        _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(_filters(scope)))
+    )
     return _STATEMENT.format(dense=dense_leg(scope, space, legs), lexical=lexical_leg)
 
 

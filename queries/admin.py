@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from unfold.decorators import action
 
-from queries.models import Feedback, Query
-from ragsite.lib.admins import ReadOnlyAdmin
+from queries.models import Conversation, Feedback, Query
+from ragsite.lib.admins import ReadOnlyAdmin, ReadOnlyInline
 
 _CHECKED = ["serves", "model", "endpoint", "circuit"]
 _FOUND = {
@@ -59,6 +59,25 @@ def _found(shown: dict[str, Any]) -> list[Any]:
     words = {True: "yes", False: "NO", None: "–"}
     cells = [shown[name] for name in [*_CHECKED, *_FOUND]]
     return [words[cell] if cell is None or isinstance(cell, bool) else cell for cell in cells]
+
+
+class MessagesInline(ReadOnlyInline):
+    model = Query
+    verbose_name_plural = "messages"
+    fields = ["created_at", "question", "standalone_question", "answer", "status", "cost_usd"]
+    readonly_fields = fields
+    ordering = ["-id"]
+    per_page = 20  # a conversation may have thousands
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    list_display = ["updated_at", "tenant", "title", "key", "user"]
+    list_filter = ["tenant"]
+    list_select_related = ["tenant", "key", "user"]
+    search_fields = ["title"]
+    readonly_fields = ["created_at", "updated_at"]
+    inlines = [MessagesInline]
 
 
 @admin.register(Feedback)

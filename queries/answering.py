@@ -10,15 +10,15 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import access, dates, search
-from documents.models import Document
+from documents import search
 from documents.search import Found, Scope
-from queries import attempts, generation, history, sources
+from queries import attempts, followups, generation, history, sources
 from queries.answers import Answer, Ask
+from queries.followups import Standalone
 from queries.generation import Brief, Generated
-from queries.models import Query
+from queries.scopes import scope
 from ragsite.lib import presence, rooms, turns
-from ragsite.lib.errors import AppError, ClientLeft, Invalid, NotFound
+from ragsite.lib.errors import AppError, ClientLeft
 
 Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
 
@@ -33,6 +33,18 @@ class _Question:
     tenant: Tenant
     scope: Scope
     started: float
+
+    def purse(self) -> CallersPurse:
+        return CallersPurse(self.caller, self.query_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a question is answered from: how it was meant, what was found, and what of it the answer is made of."""
+
+    meant: Standalone
+    found: Found
+    brief: Brief
 
 
 def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None) -> Found:
@@ -49,17 +61,18 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
     Raises Unavailable where too many wait already, and ClientLeft when nobody waits for it any more.
     """
     with _room(caller):
-        return _answer(_allowed(caller, ask, query_id))
+        question = _allowed(caller, ask, query_id)
+        with _failures_kept(question):
+            made = _answered(question)
+        return _kept(question, made)
 
 
-def _answer(question: _Question) -> Answer:
-    with _failures_kept(question):
-        found = _found(question)
-        brief = _brief(question, found)
-        presence.check()  # or a model would be asked for nobody
-        generating = perf_counter()
-        generated = generation.generate(brief)
-    return _kept(question, brief, generated, timings={**found.timings_ms, "generate": _since(generating)})
+def _answered(question: _Question) -> Answer:
+    prepared = _prepared(question)
+    presence.check()  # or a model would be asked for nobody
+    generating = perf_counter()
+    generated = generation.generate(prepared.brief)
+    return _made(question, prepared, generated, generating=generating)
 
 
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
@@ -69,33 +82,35 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
     does, of which it says what it can before the first part.
     """
     with _room(caller):
-        yield from _stream(_allowed(caller, ask, query_id))
-
-
-def _stream(question: _Question) -> Generator[Part, None, None]:
-    generated = None
-    with _failures_kept(question):
-        found = _found(question)
-        brief = _brief(question, found)
-        yield from sources.shown(brief.sources)
-        presence.check()
-        generating = perf_counter()
-        with closing(generation.stream(brief)) as parts:
+        question = _allowed(caller, ask, query_id)
+        made = None
+        with _failures_kept(question), closing(_streamed(question)) as parts:
             for part in parts:
-                if isinstance(part, str):
-                    yield part
+                if isinstance(part, Answer):
+                    made = part
                 else:
-                    generated = part
-    if generated is not None:
-        yield _kept(question, brief, generated, timings={**found.timings_ms, "generate": _since(generating)})
+                    yield part
+        if made is not None:
+            yield _kept(question, made)
+
+
+def _streamed(question: _Question) -> Generator[Part, None, None]:
+    prepared = _prepared(question)
+    yield from sources.shown(prepared.brief.sources)
+    presence.check()
+    generating = perf_counter()
+    with closing(generation.stream(prepared.brief)) as parts:
+        for part in parts:
+            if isinstance(part, str):
+                yield part
+            else:
+                yield _made(question, prepared, part, generating=generating)
 
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
     with turns.turn(for_client=False):
-        history.save_failure(
-            caller, ask.question, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds
-        )
+        history.save_failure(caller, ask, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds)
 
 
 def _room(caller: Caller) -> AbstractContextManager[None]:
@@ -116,7 +131,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
         with turns.turn(for_client=False):
             history.save_failure(
                 question.caller,
-                question.ask.question,
+                question.ask,
                 query_id=question.query_id,
                 code=error.error_code,
                 milliseconds=_since(question.started),
@@ -124,25 +139,49 @@ def _failures_kept(question: _Question) -> Iterator[None]:
         raise
 
 
-def _found(question: _Question) -> Found:
+# From a question to what its answer is made from ---------------------------------------------------------------
+
+
+def _prepared(question: _Question) -> _Prepared:
+    meant = _meant(question)
+    found = _found(question, meant)
+    return _Prepared(meant, found, _brief(question, meant, found))
+
+
+def _meant(question: _Question) -> Standalone:
+    """The question as it is meant after what was said before it."""
+    tenant_id, ask = question.tenant.pk, question.ask
+    if not ask.turns:
+        return Standalone(ask.question)
+    return followups.standalone(
+        ask.question,
+        ask.turns,
+        rarity=lambda text: {term.word: term.idf for term in search.terms_of(tenant_id, text)},
+        purse=question.purse(),
+        noted=attempts.book(question.query_id),
+    )
+
+
+def _found(question: _Question, meant: Standalone) -> Found:
     """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
     tenant, ask = question.tenant, question.ask
-    purse = CallersPurse(question.caller, question.query_id)
     with turns.turn():
-        found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k, purse=purse)
+        found = search.hybrid(
+            question.scope, meant.text, top_k=ask.top_k or tenant.top_k, purse=question.purse()
+        )
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
     return found if near else replace(found, hits=[])
 
 
-def _brief(question: _Question, found: Found) -> Brief:
+def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
     """What was found, neighbours as one, and as much of it as has room."""
     ask, tenant = question.ask, question.tenant
     return generation.told(
         Brief(
-            question=ask.question,
+            question=meant.text,
             sources=sources.merged(tenant.pk, found.hits),
             idf=found.idf,
-            purse=CallersPurse(question.caller, question.query_id),
+            purse=question.purse(),
             turns=ask.turns,
             prompt=tenant.prompt,
             noted=attempts.book(question.query_id),
@@ -151,43 +190,29 @@ def _brief(question: _Question, found: Found) -> Brief:
     )
 
 
-def _kept(question: _Question, brief: Brief, generated: Generated, *, timings: Mapping[str, float]) -> Answer:
-    made = Answer(question.query_id, question.ask.question, generated, brief.sources, timings)
+# From what was generated to an answer --------------------------------------------------------------------------
+
+
+def _made(question: _Question, prepared: _Prepared, generated: Generated, *, generating: float) -> Answer:
+    meant, found, ask = prepared.meant, prepared.found, question.ask
+    spent = meant.spent.plus(generated.spent)
+    if found.reranked:
+        spent = spent.plus(found.reranked.spent)
+    return Answer(
+        query_id=question.query_id,
+        question=ask.question,
+        generated=replace(generated, spent=spent),
+        sources=prepared.brief.sources,
+        timings_ms={**meant.timings_ms, **found.timings_ms, "generate": _since(generating)},
+        standalone=meant.text if meant.text != ask.question else None,
+        conversation=ask.conversation,
+    )
+
+
+def _kept(question: _Question, made: Answer) -> Answer:
     with turns.turn(for_client=False):
         history.save(question.caller, made, milliseconds=_since(question.started))
     return made
-
-
-def scope(caller: Caller, ask: Ask) -> Scope:
-    """What may be found for this caller and question; NotFound for a collection or document it may not read, Invalid
-    for a filter that says nothing."""
-    if ask.database:
-        raise NotFound("There is no such database.")
-    if ask.route == Query.Route.DATABASE:
-        raise Invalid("No database is connected.", code="no_database")
-    collections = caller.collections
-    if ask.collection is not None:
-        collections = (access.collection(caller, ask.collection).pk,)
-    within = Scope(
-        caller.tenant_id,
-        collections,
-        ask.document_ids,
-        ask.metadata,
-        created=dates.span(ask.created_at) if ask.created_at else None,
-        ready=dates.span(ask.ready_at) if ask.ready_at else None,
-    )
-    _check_documents(within)
-    return within
-
-
-def _check_documents(within: Scope) -> None:
-    if not within.document_ids:
-        return
-    documents = Document.objects.for_tenant(within.tenant_id).filter(pk__in=within.document_ids)
-    if within.collection_ids is not None:
-        documents = documents.filter(collection_id__in=within.collection_ids)
-    if documents.count() != len(set(within.document_ids)):
-        raise NotFound("There is no such document.")
 
 
 def _since(moment: float) -> float:

@@ -22,6 +22,7 @@ class Ask:
     """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first.
 
     `metadata` as `documents.filters` reads it; `created_at` and `ready_at`, of documents, as `documents.dates` does.
+    `conversation`: the one that question and answer will stand in. It decides nothing: its turns do.
     """
 
     question: str
@@ -34,27 +35,34 @@ class Ask:
     route: str = "auto"
     database: str | None = None
     turns: tuple[Turn, ...] = ()
+    conversation: UUID | None = None
 
     def parameters(self) -> dict[str, Any]:
         """What decides the answer besides the question."""
         return {name: getattr(self, name) for name in _PARAMETERS}
 
 
-_PARAMETERS = [field.name for field in fields(Ask) if field.name != "question"]
+_PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"question", "conversation"}]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given."""
+    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
+
+    `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
+    """
 
     query_id: UUID
     question: str
     generated: Generated
     sources: Sequence[Source]
     timings_ms: Mapping[str, float]
+    standalone: str | None = None
+    conversation: UUID | None = None
 
     def shared(self) -> dict[str, Any]:
         return {
+            "standalone_question": self.standalone,
             "answer": self.generated.text,
             "route": Query.Route.DOCUMENTS,
             "sources": shown(self.sources),

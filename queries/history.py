@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.tenancy import TenantQuerySet
 from apikeys import usage
 from apikeys.callers import Caller
-from queries import attempts
-from queries.answers import Answer
+from queries import attempts, conversations
+from queries.answers import Answer, Ask
 from queries.attempts import Attempt
 from queries.models import Feedback, Query
 from ragsite.lib.identifiers import made_at
@@ -22,6 +22,8 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
         caller,
         made.query_id,
         question=made.question,
+        conversation_id=made.conversation,
+        standalone_question=made.standalone,
         answer=generated.text,
         sources=made.shared()["sources"],
         unsupported=made.shared()["unsupported"],
@@ -37,13 +39,14 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
     )
 
 
-def save_failure(caller: Caller, question: str, *, query_id: UUID, code: str, milliseconds: float) -> None:
+def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, milliseconds: float) -> None:
     """One that was not answered, with what it took all the same. To be called before its record of use is written."""
     taken = usage.taken(query_id)
     _write(
         caller,
         query_id,
-        question=question,
+        question=ask.question,
+        conversation_id=ask.conversation,
         prompt_tokens=taken.prompt_tokens,
         completion_tokens=taken.completion_tokens,
         cost_usd=taken.cost_usd,
@@ -68,9 +71,11 @@ def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
         created_at=made_at(query_id),
         **fields,
     )
-    Query.objects.for_tenant(caller.tenant_id).bulk_create(
-        [row], update_conflicts=True, unique_fields=["id"], update_fields=_COLUMNS
-    )
+    with transaction.atomic():
+        row.conversation_id = conversations.enter(row, answered=row.status != Query.Status.FAILED)
+        Query.objects.for_tenant(caller.tenant_id).bulk_create(
+            [row], update_conflicts=True, unique_fields=["id"], update_fields=_COLUMNS
+        )
 
 
 _COLUMNS = [field.name for field in Query._meta.concrete_fields if not field.primary_key]  # noqa: SLF001  Django's documented name
@@ -99,12 +104,13 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 _COPY = """
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql, generator,
     model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status, error_code,
-    created_at)
+    created_at, conversation_id, standalone_question)
 SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
     coalesce(made.sources, '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''),
-    coalesce(made.model, ''), 0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created
-FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::timestamptz[])
-    AS hit (id, tenant, key, "user", question, answer, ms, created)
+    coalesce(made.model, ''), 0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created,
+    hit.conversation, made.standalone_question
+FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::uuid[],
+    %s::timestamptz[]) AS hit (id, tenant, key, "user", question, answer, ms, conversation, created)
 LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant
 ON CONFLICT (id) DO NOTHING
 """
@@ -120,6 +126,7 @@ class Hit(NamedTuple):
     question: str
     answer: UUID
     milliseconds: float
+    conversation_id: UUID | None = None
 
     def row(self) -> tuple[Any, ...]:
         """The values of the statement's columns. When it was is told by the id."""
@@ -130,5 +137,6 @@ def save_hits(hits: Sequence[Hit]) -> None:
     """Rows for questions that were answered from the cache."""
     if not hits:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(_COPY, [list(column) for column in zip(*(hit.row() for hit in hits), strict=True)])
+    with transaction.atomic(), connection.cursor() as cursor:
+        rows = [hit._replace(conversation_id=conversations.enter(hit, answered=True)).row() for hit in hits]
+        cursor.execute(_COPY, [list(column) for column in zip(*rows, strict=True)])

@@ -25,6 +25,7 @@ class Place:
     caller: Caller | None = None
     name: str | None = None
     question: str = ""
+    conversation: UUID | None = None
     admission: Admission | None = None
 
     def find(self, request: Request) -> Kept | None:
@@ -65,6 +66,7 @@ class Place:
             question=self.question,
             answer=answer,
             milliseconds=elapsed_ms(request),
+            conversation_id=self.conversation,
         )
 
 
@@ -78,4 +80,5 @@ def place(request: Request, caller: Caller, ask: Ask) -> Place:
     version = looked.corpus_version if looked else corpus.version(caller.tenant_id)
     if version is None:
         return NOWHERE
-    return Place(caller, cache.name(caller, version, cache.digest(ask)), ask.question, looked)
+    name = cache.name(caller, version, cache.digest(ask))
+    return Place(caller, name, ask.question, ask.conversation, looked)

@@ -1,11 +1,58 @@
 """What was asked and answered."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Value
 from django.db.models.functions import Now
 
 from accounts.tenancy import TenantOwned
-from ragsite.lib.identifiers import uuid7
+from ragsite.lib.identifiers import made_at, uuid7
+
+
+class Conversation(TenantOwned):
+    """Questions that are understood in each other's light. Its messages are the rows of history that name it.
+
+    Its id is that of its first question. A key's is its whole line's; one whose key or person is gone stays for the
+    business users, as its messages do.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    key = models.ForeignKey(
+        "apikeys.APIKey", on_delete=models.SET_NULL, db_constraint=False, db_index=False, null=True
+    )
+    user = models.ForeignKey(
+        "accounts.User", on_delete=models.SET_NULL, db_constraint=False, db_index=False, null=True
+    )
+    title = models.CharField(max_length=100)
+    latest = models.UUIDField(editable=False, help_text="Its latest question, which tells when it was.")
+
+    class Meta:
+        ordering = ["-latest"]
+        constraints = [
+            models.CheckConstraint(
+                name="conversation_of_one", condition=models.Q(key=None) | models.Q(user=None)
+            )
+        ]
+        indexes = [
+            models.Index(
+                name="conversation_of_tenant", fields=["tenant", "-latest"]
+            ),  # a business user's list
+            models.Index(name="conversation_of_key", fields=["key", "-latest"]),  # a key's
+            models.Index(name="conversation_of_user", fields=["user", "-latest"]),  # a user's
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def created_at(self) -> datetime:
+        return made_at(self.pk)
+
+    @property
+    def updated_at(self) -> datetime:
+        """When the latest question in it was asked."""
+        return made_at(self.latest)
 
 
 class Query(TenantOwned):
@@ -33,7 +80,17 @@ class Query(TenantOwned):
     user = models.ForeignKey(
         "accounts.User", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True
     )
+    # Without a constraint in the database, as the others; whoever deletes a conversation takes its messages out of it.
+    conversation = models.ForeignKey(
+        Conversation,
+        on_delete=models.SET_NULL,
+        related_name="messages",
+        db_constraint=False,
+        db_index=False,
+        null=True,
+    )
     question = models.TextField()
+    standalone_question = models.TextField(null=True, help_text="The follow-up as it was looked for.")
     route = models.CharField(max_length=10, choices=Route, default=Route.DOCUMENTS)
     answer = models.TextField(blank=True)
     sources = models.JSONField(default=list)
@@ -60,6 +117,11 @@ class Query(TenantOwned):
         indexes = [
             models.Index(name="query_of_key", fields=["key", "-id"]),  # a key's
             models.Index(name="query_of_user", fields=["user", "-id"]),  # a user's
+            models.Index(
+                name="query_of_conversation",
+                fields=["conversation", "-id"],  # its messages; most questions are in none
+                condition=models.Q(conversation__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

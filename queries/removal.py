@@ -23,7 +23,7 @@ from apikeys.models import APIKey, Tally, Usage
 from documents import files, indexing
 from documents.models import Collection
 from queries import recording
-from queries.models import Query
+from queries.models import Conversation, Feedback, Query
 from ragsite.lib import audit, batches, redis_client, row_security
 from ragsite.lib.errors import Conflict
 
@@ -72,8 +72,10 @@ def _names(tenant: Tenant) -> frozenset[str]:
 
 
 def _loose(tenant_id: UUID) -> Iterator[QuerySet[Any]]:
+    yield Feedback.objects.for_tenant(tenant_id)  # what it points at cannot go before it
     for model in LOOSE:
         yield model.objects.for_tenant(tenant_id)
+    yield Conversation.objects.for_tenant(tenant_id)  # there may be too many for a cascade
 
 
 def _traces(tenant_id: UUID, names: frozenset[str]) -> Iterator[QuerySet[Any]]:

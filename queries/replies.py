@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, Protocol
+from uuid import UUID
 
 import structlog
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -71,21 +72,23 @@ def whole(request: Request, made: Answer) -> Response:
     return Response(fresh(request, made))
 
 
-def kept(request: Request, question: str, shared: bytes) -> HttpResponse:
+def kept(request: Request, question: str, shared: bytes, *, conversation: UUID | None = None) -> HttpResponse:
     """The stored bytes go out as they are; what is this request's own is put before them."""
-    body = kept_body(request, question, shared)
+    body = kept_body(request, question, shared, conversation=conversation)
     if isinstance(request.accepted_renderer, JSONRenderer):
         return HttpResponse(body, content_type="application/json")
     return Response(json.loads(body))
 
 
-def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttpResponse:
+def kept_stream(
+    request: Request, question: str, shared: bytes, *, conversation: UUID | None = None
+) -> StreamingHttpResponse:
     """A cached answer, which is on record already, as the events that a new one would be."""
     answer = json.loads(shared)
     events = [
         *(QUERY.source(entry) for entry in answer["sources"]),
         *(QUERY.token(piece) for piece in generation.pieces(answer["answer"])),
-        server_sent.framed("done", kept_body(request, question, shared)),
+        server_sent.framed("done", kept_body(request, question, shared, conversation=conversation)),
     ]
     return server_sent.streaming(iter(events))
 
@@ -195,6 +198,7 @@ def fresh(request: Request, made: Answer) -> dict[str, Any]:
     return {
         "id": str(made.query_id),
         "question": made.question,
+        **_conversation(made.conversation),
         **made.shared(),
         "from_cache": False,
         "usage": _tokens(made.generated.spent),
@@ -203,10 +207,13 @@ def fresh(request: Request, made: Answer) -> dict[str, Any]:
     }
 
 
-def kept_body(request: HttpRequest | Request, question: str, shared: bytes) -> bytes:
+def kept_body(
+    request: HttpRequest | Request, question: str, shared: bytes, *, conversation: UUID | None = None
+) -> bytes:
     own: dict[str, Any] = {
         "id": str(request_id(request)),
         "question": question,
+        **_conversation(conversation),
         "from_cache": True,
         "usage": _tokens(Spent()),
         "timings_ms": {},
@@ -216,6 +223,11 @@ def kept_body(request: HttpRequest | Request, question: str, shared: bytes) -> b
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
+def _conversation(conversation: UUID | None) -> dict[str, str]:
+    """Only answers in a conversation name one."""
+    return {"conversation_id": str(conversation)} if conversation else {}
 
 
 def _tokens(spent: Spent) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is kept for a time only: records of use, history, feedback, the audit log, sessions, messages of webhooks.
+"""What is kept for a time only: records of use, history, conversations, feedback, the audit log, sessions, messages of webhooks.
 
 Whole months go as partitions once no tenant keeps anything of them; what a tenant keeps for shorter goes row by row.
 """
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from apikeys.models import IdempotentRequest, Usage
-from queries.models import Feedback, Query
+from queries.models import Conversation, Feedback, Query
 from ragsite.lib import batches, months, partitions, row_security
 from ragsite.lib.identifiers import floor
 from webhooks.models import Delivery
@@ -121,6 +121,8 @@ def _records(bounds: Mapping[UUID, datetime], *, keep_from: datetime) -> Iterato
         yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, keep_from)))
         yield Feedback.objects.for_tenant(tenant_id).filter(query_id__lt=floor(moment))
         yield Query.objects.for_tenant(tenant_id).filter(pk__lt=floor(moment))
+        # A conversation goes after the last of its messages.
+        yield Conversation.objects.for_tenant(tenant_id).filter(latest__lt=floor(moment))
 
 
 def _expired(now: datetime) -> Iterator[QuerySet[Any]]:

@@ -9,11 +9,11 @@ from rest_framework import serializers
 from apikeys import callers
 from documents import dates, filters
 from documents.intake import check_metadata
-from queries import support
+from queries import conversations, support
 from queries.answers import Ask
-from queries.models import Feedback, Query
+from queries.models import Conversation, Feedback, Query
 from ragsite.lib.errors import Invalid
-from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText
+from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText, StrictUUID
 
 MAX_QUESTION = 4_000
 MAX_DOCUMENTS = 1_000
@@ -91,6 +91,16 @@ class QueryIn(SearchIn):
     use_cache = StrictBoolean(default=True)
 
 
+class ChatIn(QueryIn):
+    question = None
+    message = StrictText(max_length=MAX_QUESTION, source="question")
+    conversation_id = StrictUUID(
+        required=False,
+        allow_null=True,
+        help_text="The conversation it goes on with; without one it begins one.",
+    )
+
+
 class SourceOut(serializers.Serializer[Any]):
     n = serializers.IntegerField(help_text="What the answer cites as [n].")
     document_id = serializers.UUIDField()
@@ -132,6 +142,10 @@ class AnswerOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     question = serializers.CharField()
     answer = serializers.CharField()
+    standalone_question = serializers.CharField(
+        allow_null=True,
+        help_text="What a follow-up was taken to ask; null where it was looked for as it was asked.",
+    )
     route = serializers.ChoiceField(choices=Query.Route.choices)
     sources = SourceOut(many=True)
     unsupported = UnsupportedOut(
@@ -160,6 +174,10 @@ class AttemptOut(serializers.Serializer[Any]):
     cost_usd = serializers.FloatField()
 
 
+class ChatOut(AnswerOut):
+    conversation_id = serializers.UUIDField()
+
+
 class FeedbackIn(StrictSerializer):
     rating = serializers.ChoiceField(choices=Feedback.Rating.choices)
     comment = StrictText(max_length=2_000, required=False, allow_blank=True, default="")
@@ -175,12 +193,13 @@ class HistoryOut(serializers.ModelSerializer[Query]):
     usage = serializers.SerializerMethodField()
     attempts = serializers.SerializerMethodField()
     feedback = FeedbackOut(read_only=True, allow_null=True, default=None)
+    conversation_id = serializers.UUIDField(read_only=True, allow_null=True)
 
     class Meta:
         model = Query
-        fields = ["id", "question", "answer", "route", "sources", "unsupported", "sql", "from_cache", "generator", "model", "usage",
-                  "attempts",
-                  "timings_ms", "response_time_ms", "status", "error_code", "feedback", "created_at"]  # fmt: skip
+        fields = ["id", "conversation_id", "question", "standalone_question", "answer", "route", "sources", "unsupported",
+                  "sql", "from_cache", "generator", "model", "usage", "attempts", "timings_ms", "response_time_ms", "status",
+                  "error_code", "feedback", "created_at"]  # fmt: skip
 
     def get_usage(self, query: Query) -> dict[str, Any]:
         return {
@@ -194,6 +213,37 @@ class HistoryOut(serializers.ModelSerializer[Query]):
         """For business users alone: they name the endpoints that the site uses."""
         attempts: list[dict[str, Any]] = query.attempts
         return attempts if callers.of(self.context["request"]).is_business else None
+
+
+class ConversationIn(StrictSerializer):
+    title = StrictText(max_length=conversations.MAX_TITLE)
+
+    def validate_title(self, value: str) -> str:
+        """What would show nothing, or turn what stands beside it, is no title."""
+        title = conversations.plain(value)
+        if not title:
+            raise serializers.ValidationError("This field may not be blank.", code="blank")
+        return title
+
+
+class ConversationOut(serializers.ModelSerializer[Conversation]):
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True, help_text="When the latest question was asked.")
+
+    class Meta:
+        model = Conversation
+        fields = ["id", "title", "created_at", "updated_at"]
+
+
+class ConversationPageOut(ConversationOut):
+    """A conversation with a page of its messages, the latest first."""
+
+    messages = HistoryOut(many=True)
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+    class Meta(ConversationOut.Meta):
+        fields = [*ConversationOut.Meta.fields, "messages", "next", "previous"]
 
 
 class CacheOut(serializers.Serializer[Any]):

@@ -17,9 +17,9 @@ from apikeys.idempotency import Kept
 from apikeys.models import APIKey
 from apikeys.usage import Entry, Spent
 from documents.models import Document
-from queries.models import Feedback, Query
+from queries.models import Conversation, Feedback, Query
 from ragsite.lib.identifiers import uuid7
-from tests.makers import Party, ingest
+from tests.makers import Party, ingest, make_conversation
 from tests.webhooks.making import make_webhook
 from webhooks.models import Endpoint
 
@@ -38,11 +38,12 @@ class Hidden:
     key: APIKey
     query: Query
     webhook: Endpoint
+    conversation: Conversation
 
     def values(self, kind: str) -> tuple[Any, Any]:
         """A value of this kind that leads to what is hidden, and one that leads nowhere."""
         match kind:
-            case "document" | "key" | "query" | "webhook":
+            case "document" | "key" | "query" | "webhook" | "conversation":
                 return str(getattr(self, kind).pk), str(uuid4())
             case "collection":
                 return str(self.document.collection_id), str(uuid4())
@@ -63,7 +64,8 @@ class Hidden:
         return self.document.tenant_id
 
     def words(self) -> set[str]:
-        return {*WORDS, *(str(row.pk) for row in (self.document, self.key, self.query, self.webhook))}
+        rows = (self.document, self.key, self.query, self.webhook, self.conversation)
+        return {*WORDS, *(str(row.pk) for row in rows)}
 
 
 def cursor(position: UUID) -> str:
@@ -76,6 +78,9 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     webhook, _ = make_webhook(
         party, f"https://{MARK}.example/", description=MARK
     )  # first, to be told of the document
+    conversation = make_conversation(
+        party.tenant, key=party.key, question=f"When is the {MARK} there?", answer=TEXT
+    )
     document = ingest(
         party.tenant, TEXT, collection=collection, filename="dossier.txt", metadata={"of": MARK}
     )
@@ -83,13 +88,13 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     Feedback.objects.for_tenant(party.tenant).create(
         tenant=party.tenant, query=query, rating="up", comment=MARK
     )
-    for endpoint in ("/api/query", "/api/documents"):
+    for endpoint in ("/api/query", "/api/chat", "/api/documents"):
         keep_answer(party, endpoint)
     spent = Spent(prompt_tokens=77, completion_tokens=77)
     usage.write(
         [Entry(uuid7(), party.tenant.pk, "/api/query", "POST", 200, 7.7, key_id=party.key.pk, spent=spent)]
     )
-    return Hidden(document, party.key, query, webhook)
+    return Hidden(document, party.key, query, webhook, conversation)
 
 
 def ask(party: Party, question: str, *, answer: str = "") -> Query:
@@ -112,7 +117,17 @@ def keep_answer(party: Party, endpoint: str) -> None:
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # What differs between any two answers, and tells nothing. An empty page's `previous` has the cursor that was sent.
-_OWN = {"id", "request_id", "created_at", "timings_ms", "response_time_ms", "sha256", "previous"}
+_OWN = {
+    "id",
+    "request_id",
+    "conversation_id",
+    "created_at",
+    "updated_at",
+    "timings_ms",
+    "response_time_ms",
+    "sha256",
+    "previous",
+}
 _HEADERS = {"X-Request-ID", "RateLimit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Content-Length"}
 
 

@@ -11,6 +11,8 @@ from apikeys.models import APIKey
 from documents import ingest as ingesting
 from documents import intake
 from documents.models import Document
+from queries.models import Conversation, Query
+from ragsite.lib.identifiers import made_at, uuid7
 
 PASSWORD = "correct horse battery staple"
 
@@ -89,6 +91,19 @@ def make_document(
         **fields,
     )
     return document
+
+
+def make_conversation(tenant: Tenant, **fields: Any) -> Conversation:
+    """A conversation of a key or a user, with the one question that began it."""
+    question = fields.pop("question", "Whose?")
+    answer = fields.pop("answer", "")
+    pk = fields.pop("pk", None) or uuid7()
+    whose: dict[str, Any] = {"tenant": tenant, **fields}
+    conversation = Conversation.objects.create(id=pk, latest=pk, title=question[:100], **whose)
+    Query.objects.create(
+        id=pk, conversation=conversation, question=question, answer=answer, status="answered", created_at=made_at(pk), **whose
+    )  # fmt: skip
+    return conversation
 
 
 def ingest(tenant: Tenant, text: str | bytes, **fields: Any) -> Document:

@@ -13,7 +13,7 @@ from apikeys import usage
 from apikeys.usage import Entry
 from queries.models import Feedback, Query
 from ragsite.lib.identifiers import uuid7
-from tests.makers import Party, ingest, make_key, make_user
+from tests.makers import Party, ingest, make_conversation, make_key, make_user
 from tests.routes import everything
 from tests.strangers import session, with_header
 from tests.webhooks.making import make_webhook
@@ -33,6 +33,7 @@ documents.collection  200  200     200     200      200
 documents.corpusstatistics  200  403  200  403      200
 documents.document    200  403     200     403      200
 documents.embeddingspace    200  200  200  403      200
+queries.conversation  200  403     200     403      200
 queries.feedback      200  403     200     403      200
 webhooks.endpoint     200  200     200     200      302
 webhooks.delivery     200  403     200     403      200
@@ -86,6 +87,7 @@ def a_row_of_everything(ours: Party) -> dict[str, str]:
     query = Query.objects.for_tenant(ours.tenant).create(
         id=uuid7(), tenant=ours.tenant, question="Whose?", created_at=timezone.now(), status="answered"
     )
+    make_conversation(ours.tenant, user=ours.user)
     Feedback.objects.for_tenant(ours.tenant).create(tenant=ours.tenant, query=query, rating="up")
     endpoints.send_test(make_webhook(ours, "https://hooks.example/")[0])
     usage.write([Entry(uuid7(), ours.tenant.pk, "/api/query", "POST", 200, 1.0, key_id=ours.key.pk)])

@@ -21,6 +21,7 @@ NOBODY = str(uuid4())
 BODIES: dict[str, dict[str, Any]] = {
     "/api/query": {"question": "Why?", "use_cache": False},
     "/api/search": {"question": "Why?"},
+    "/api/chat": {"message": "Why?", "use_cache": False},
     "/api/history/<uuid:pk>/feedback": {"rating": "up"},
     "/api/keys": {"name": "a program"},
     "/api/keys/<uuid:pk>/rotate": {"overlap_seconds": 5},

@@ -16,7 +16,7 @@ from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
 from tests import hidden, walls
 from tests.hidden import Hidden, shown
-from tests.makers import Party, ingest, make_key
+from tests.makers import Party, ingest, make_conversation, make_key
 from tests.places import Place, places
 from tests.problems import problem
 from tests.routes import routes
@@ -29,6 +29,18 @@ from webhooks.models import Endpoint
 # the answer to what never was. The last column says what a place is worth as a test: whether it `leaks` when both
 # walls are down, or `holds` because nothing of another tenant's is looked up by it.
 TABLE = """
+POST   /api/chat                         body  collection       collection 404 leaks
+POST   /api/chat                         body  collection       name       404 leaks
+POST   /api/chat                         body  conversation_id  conversation 404 holds
+POST   /api/chat                         body  document_ids[]   document   404 leaks
+POST   /api/chat                         body  metadata         metadata   200 leaks
+POST   /api/chat                         body  database         name       404 holds
+POST   /api/chat                         header Idempotency-Key retry      200 leaks
+GET    /api/chat/history                 query cursor           cursor     200 leaks
+GET    /api/chat/history/{id}            path  id               conversation 404 leaks
+GET    /api/chat/history/{id}            query cursor           cursor     200 holds
+PATCH  /api/chat/history/{id}            path  id               conversation 404 leaks
+DELETE /api/chat/history/{id}            path  id               conversation 404 leaks
 GET    /api/documents                    query collection       collection 404 leaks
 GET    /api/documents                    query collection       name       404 leaks
 GET    /api/documents                    query cursor           cursor     200 leaks
@@ -72,16 +84,21 @@ GET    /api/webhooks/{id}/deliveries     query cursor           cursor     200 h
 """
 OURS = "A plain text about ladders, which stand at the wall of a quarry."
 # Free text that names no row. Whoever signs in with another's name, password or token is that other.
-NO_NAMES = {"question", "name", "comment", "format", "networks[]", "username", "password", "refresh",
+NO_NAMES = {"question", "message", "title", "name", "comment", "format", "networks[]", "username", "password", "refresh",
             "url", "description"}  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/query": {"question": "Which password has the quarry?"},
     "POST /api/search": {"question": "Which password has the quarry?"},
+    "POST /api/chat": {"message": "Which password has the quarry?"},
+    "PATCH /api/chat/history/{id}": {"title": "A quarry"},
     "POST /api/keys": {"name": "a program"},
     "POST /api/history/{id}/feedback": {"rating": "up"},
     "POST /api/webhooks": {"url": "https://hooks.example/"},
 }
 OWN_WEBHOOK = UUID("01a1fbc0-0000-7000-8000-000000000001")
+OWN_CONVERSATION = UUID("01a1fbc0-0000-7000-8000-000000000002")
+# The same question is sent twice, and has to be answered twice.
+ASKING = ("POST /api/query", "POST /api/chat")
 
 
 class Row(NamedTuple):
@@ -111,11 +128,12 @@ def send(client: Client, place: Place, value: Any) -> Any:
     if place.where == "path":
         path = path.replace(f"{{{place.name}}}", value)
     path = path.replace("/webhooks/{id}", f"/webhooks/{OWN_WEBHOOK}")
+    path = path.replace("/chat/history/{id}", f"/chat/history/{OWN_CONVERSATION}")
     if place.where == "query":
         return client.generic(method, f"{path}?{place.name}={value}")
     body = dict(BODIES.get(place.operation, {}))
-    if place.operation == "POST /api/query":
-        body["use_cache"] = False  # the same question is sent twice, and has to be answered twice
+    if place.operation in ASKING:
+        body["use_cache"] = False
     if place.where == "body":
         body[place.name.removesuffix("[]")] = [value] if place.name.endswith("[]") else value
     headers = {place.name: value} if place.where == "header" else {}
@@ -138,6 +156,7 @@ def boss(ours: Party) -> Client:
     hidden.ask(ours, "How long is a ladder?")
     webhook, _ = make_webhook(ours, "https://hooks.example/")
     Endpoint.objects.for_tenant(ours.tenant).filter(pk=webhook.pk).update(id=OWN_WEBHOOK)
+    make_conversation(ours.tenant, pk=OWN_CONVERSATION, user=ours.business, question="How long is a ladder?")
     return session(ours.business)
 
 
@@ -200,14 +219,14 @@ def leak(row: Row, client: Client, secret: Hidden, *, refused: Sequence[int], ro
 
 # What an address shows is the same whatever another tenant has: lists, totals, statistics, sources and scores.
 SHOWN = ("GET /api/documents", "GET /api/history", "GET /api/keys", "GET /api/keys/self", "GET /api/usage", "GET /api/webhooks",
-         "GET /api/cache", "POST /api/query", "POST /api/search")  # fmt: skip
+         "GET /api/cache", "GET /api/chat/history", "POST /api/chat", "POST /api/query", "POST /api/search")  # fmt: skip
 AT_NO_TENANTS = {"/api/token", "/api/token/refresh", "/api/schema", "/api/docs"}
 
 
 def test_every_list_is_looked_at() -> None:
     """Every address of the API that reads without naming what: those with an id in their path are in the table."""
     reads = {f"GET {route}" for route, view in routes().items() if route.startswith("/api/") and "<" not in route
-             if hasattr(getattr(view, "cls", view), "get")} | {"POST /api/query", "POST /api/search"}  # fmt: skip
+             if hasattr(getattr(view, "cls", view), "get")} | {*ASKING, "POST /api/search"}  # fmt: skip
     assert reads - {f"GET {route}" for route in AT_NO_TENANTS} == set(SHOWN)
 
 
@@ -301,9 +320,7 @@ def seen_by(clients: dict[str, Client]) -> dict[tuple[str, str], Any]:
 
 def look(client: Client, asked: str) -> Any:
     method, path = asked.split()
-    body = json.dumps(
-        {**BODIES.get(asked, {}), **({"use_cache": False} if asked == "POST /api/query" else {})}
-    )
+    body = json.dumps({**BODIES.get(asked, {}), **({"use_cache": False} if asked in ASKING else {})})
     with transaction.atomic():
         answer = client.generic(method, path, body.encode(), content_type="application/json")
         transaction.set_rollback(True)

@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from apikeys.models import APIKey
 from documents.models import Document, DocumentText
-from queries.models import Query
+from queries.models import Conversation, Query
 from ragsite.lib.identifiers import uuid7
 from tests import strangers
-from tests.makers import Party, make_document, make_key
+from tests.makers import Party, make_conversation, make_document, make_key
 from tests.problems import problem, without_request_id
 from tests.routes import everything, routes
 from tests.strangers import World
@@ -45,6 +45,11 @@ POST    /api/search                        401  403  403   200    403  200  200 
 GET     /api/history                       401  403  403   200    403  200  200   403      200      403    200    200
 GET     /api/history/<uuid:pk>             401  403  403   200    403  200  200   403      404      403    404    404
 POST    /api/history/<uuid:pk>/feedback    401  403  403   200    403  200  200   403      404      403    404    404
+POST    /api/chat                          401  403  403   200    403  200  200   403      200      403    200    200
+GET     /api/chat/history                  401  403  403   200    403  200  200   403      200      403    200    200
+GET     /api/chat/history/<uuid:pk>        401  403  403   200    403  404  200   403      404      403    404    404
+PATCH   /api/chat/history/<uuid:pk>        401  403  403   200    403  404  200   403      404      403    404    404
+DELETE  /api/chat/history/<uuid:pk>        401  403  403   204    403  404  204   403      404      403    404    404
 GET     /api/cache                         401  403  403   403    403  403  200   403      403      403    403    200
 DELETE  /api/cache                         401  403  403   403    403  403  204   403      403      403    403    204
 
@@ -90,6 +95,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/token/refresh": {"refresh": "a.b.c"},
     "POST /api/query": {"question": "Why?"},
     "POST /api/search": {"question": "Why?"},
+    "POST /api/chat": {"message": "Why?"},
+    "PATCH /api/chat/history/<uuid:pk>": {"title": "Why"},
     "POST /api/history/<uuid:pk>/feedback": {"rating": "up"},
     "POST /api/keys": {"name": "a program"},
     "POST /api/webhooks": {"url": "https://hooks.example/"},
@@ -121,6 +128,7 @@ class Ours:
     key: APIKey
     query: Query
     webhook: Endpoint
+    conversation: Conversation
 
     def path(self, route: str) -> str:
         things = {
@@ -128,6 +136,7 @@ class Ours:
             "keys": self.key,
             "history": self.query,
             "webhooks": self.webhook,
+            "chat": self.conversation,
         }
         thing = things.get(route.split("/")[2]) if "<uuid:pk>" in route else None
         return route.replace("<uuid:pk>", str(thing.pk)) if thing else route
@@ -153,7 +162,8 @@ def things(ours: Party, world: World) -> Ours:
         key=world.query_key, user=ours.user
     )  # fmt: skip
     webhook, _ = make_webhook(ours, "https://hooks.example/")
-    return Ours(document, make_key(ours.tenant)[0], query, webhook)
+    conversation = make_conversation(ours.tenant, key=world.query_key)
+    return Ours(document, make_key(ours.tenant)[0], query, webhook, conversation)
 
 
 def call(client: Client, row: str, *, path: str) -> Any:

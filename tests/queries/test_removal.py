@@ -42,6 +42,12 @@ def live(party: Party, operator: Client) -> None:
         asked = party.client.post("/api/query", {"question": "How long is leave?"}, format="json")
         assert asked.status_code == 200
     party.client.post(f"/api/history/{asked.json()['id']}/feedback", {"rating": "up"}, format="json")
+    for client in (party.client, party.user_client):
+        begun = client.post("/api/chat", {"message": "How long is leave?"}, format="json").json()
+        follow_up = {"message": "And who says so?", "conversation_id": begun["conversation_id"]}
+        told = client.post("/api/chat", follow_up, format="json").json()
+        rated = client.post(f"/api/history/{told['id']}/feedback", {"rating": "up"}, format="json")
+        assert rated.status_code == 200
     Client(HTTP_X_API_KEY=raw).get("/api/keys/self")
     drain()
     browser = Client()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from apikeys import usage
 from apikeys.models import Usage
 from queries import retention, tasks
-from queries.models import Feedback, Query
+from queries.models import Conversation, Feedback, Query
 from ragsite.celery import app
 from ragsite.lib import batches, partitions
 from ragsite.lib.identifiers import floor, made_at, uuid7
@@ -54,11 +54,17 @@ def identifier(moment: datetime) -> UUID:
 
 
 def ask(party: Party, moment: datetime) -> UUID:
-    """One request and what is kept of it: record, history, opinion."""
+    """One request and what is kept of it: record, history, conversation, opinion."""
     pk = identifier(moment)
     usage.write([usage.Entry(id=pk, tenant_id=party.tenant.pk, endpoint="/", method="POST", status=200, milliseconds=1)])  # fmt: skip
+    Conversation.objects.create(id=pk, tenant=party.tenant, title="Why?", latest=pk)
     query = Query.objects.create(
-        id=pk, tenant=party.tenant, question="Why?", status="answered", created_at=moment
+        id=pk,
+        tenant=party.tenant,
+        question="Why?",
+        status="answered",
+        created_at=moment,
+        conversation_id=pk,
     )
     Feedback.objects.create(tenant=party.tenant, query=query, rating="up")
     return pk
@@ -70,13 +76,14 @@ def keep(party: Party, days: int) -> None:
 
 
 def kept(party: Party) -> list[datetime]:
-    """When what is left of a party was asked; records, history and opinions agree on it."""
+    """When what is left of a party was asked; records, history, conversations and opinions agree on it."""
     ids: list[list[UUID]] = [
         list(Usage.objects.for_tenant(party.tenant).order_by("pk").values_list("pk", flat=True)),
         list(Query.objects.for_tenant(party.tenant).order_by("pk").values_list("pk", flat=True)),
+        list(Conversation.objects.for_tenant(party.tenant).order_by("pk").values_list("pk", flat=True)),
         list(Feedback.objects.for_tenant(party.tenant).order_by("query_id").values_list("query_id", flat=True)),
     ]  # fmt: skip
-    assert ids[0] == ids[1] == ids[2]
+    assert all(found == ids[0] for found in ids)
     return [made_at(pk) for pk in ids[0]]
 
 
@@ -123,6 +130,7 @@ def test_dry_run_says_what_goes_and_keeps_it(ours: Party, theirs: Party, asked: 
         "Would delete 5 rows of apikeys_usage.",
         "Would delete 0 rows of auditlog_logentry.",
         "Would delete 0 rows of django_session.",
+        "Would delete 7 rows of queries_conversation.",
         "Would delete 7 rows of queries_feedback.",
         "Would delete 5 rows of queries_query.",
         "Would delete 0 rows of webhooks_delivery.",

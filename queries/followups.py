@@ -1,0 +1,123 @@
+"""Follow-ups: what a question leaves to its conversation is put into it, so that it can be looked for by itself.
+
+A chat model writes it anew where there is one. Without one, or where it fails, a rule does: a question that leans on
+what was said before takes over the rarest words of the question before it and of its answer.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Final
+
+from apikeys.purses import Purse
+from apikeys.usage import Spent
+from documents import lexical
+from queries import citations, generation, prompts
+from queries.answers import Turn
+from queries.attempts import Attempt
+
+Rarity = Callable[[str], Mapping[str, float]]
+"""The inverse document frequency, in the corpus that is asked, of each index term of a text that it has."""
+
+# How many words are taken over; of these, from a question without names, and names from an answer.
+MOST_TAKEN: Final = 6
+MOST_WORDS: Final = 3
+MOST_OF_ANSWER: Final = 2
+FEW_WORDS: Final = 1  # a question of so few words that mean something by themselves leans
+LONGEST_WORD: Final = 40  # a longer one is no word: an address, or a clause of a script without spaces
+
+_LEANING = re.compile(
+    r"\b(?:it|its|itself|they|them|their|theirs|themselves|this|that|these|those|he|him|his|himself|she|her|hers|herself"
+    r"|there|then|one|ones|former|latter|same|such|another|others?|else|instead)\b"
+    r"|^\W*(?:and|but|or|so|also|what about|how about|what of|why not)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\w(?:[\w'’.,:/_-]*\w)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """`text` is what is looked for; `spent` is what a model took to write it."""
+
+    text: str
+    spent: Spent = field(default_factory=Spent)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+def standalone(
+    question: str, turns: Sequence[Turn], *, rarity: Rarity, purse: Purse, noted: list[Attempt]
+) -> Standalone:
+    """The question as it is meant after these turns, oldest first; the question itself where it leaves nothing out."""
+    if not turns:
+        return Standalone(question)
+    started = perf_counter()
+    text, spent = "", Spent()
+    if generation.is_by_model():
+        from queries import rewriting  # noqa: PLC0415  what it imports is dear, and needed only here
+
+        text, spent = rewriting.rewritten(question, turns, purse=purse, noted=noted)
+    text = text or by_rule(question, turns, rarity=rarity)
+    return Standalone(text, spent, {"rewrite": round((perf_counter() - started) * 1000, 1)})
+
+
+def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
+    """The question with what it takes over, which the question before it may have taken over as well."""
+    if not leans(question):
+        return question
+    weights = rarity("\n".join(turn.text for turn in turns))
+    subject: list[str] = []
+    for turn in turns:
+        if turn.role == "user":
+            subject = [*_subject(turn.text, weights), *(subject if leans(turn.text) else [])]
+        elif turn.text.strip() != prompts.NOT_FOUND:
+            answer = citations.keep_given(turn.text, frozenset())
+            # No numbers: they are what was asked for, and would find the same again.
+            names = [word for word in _names(answer, weights) if word.isalpha()]
+            subject = [*subject, *names[:MOST_OF_ANSWER]]
+    return " ".join([question, *_new(subject, question)])
+
+
+def leans(question: str) -> bool:
+    """Whether a question points at what was said before, or says too little to stand by itself."""
+    return _LEANING.search(question) is not None or len(set(lexical.terms(question))) <= FEW_WORDS
+
+
+def _subject(question: str, weights: Mapping[str, float]) -> list[str]:
+    """The names in a question; where there are none, its rarest words."""
+    names = list(_names(question, weights))
+    if names:
+        return names
+    known = {word: _weight(word, weights) for word in _words(question)}
+    rarest = sorted((word for word in known if known[word]), key=lambda word: -known[word])[:MOST_WORDS]
+    return [word for word in known if word in rarest]
+
+
+def _names(text: str, weights: Mapping[str, float]) -> Iterator[str]:
+    """Words that are written as names, numbers and codes are, and that the corpus knows."""
+    for match in _WORD.finditer(text):
+        word, before = match[0], text[: match.start()].rstrip(" \"'“‘(")
+        begins = not before or before[-1] in ".?!:\n"
+        named = (word[0].isupper() and not begins) or any(character.isdigit() for character in word)
+        if named and len(word) <= LONGEST_WORD and _weight(word, weights):
+            yield word
+
+
+def _weight(word: str, weights: Mapping[str, float]) -> float:
+    return max((weights.get(term, 0.0) for term in lexical.terms(word)), default=0.0)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text) if len(word) <= LONGEST_WORD]
+
+
+def _new(subject: Sequence[str], question: str) -> list[str]:
+    """The first words of a subject, each once, that the question does not have itself."""
+    known = set(lexical.terms(question))
+    taken = []
+    for word in subject:
+        terms = set(lexical.terms(word))
+        if terms - known:
+            taken.append(word)
+            known |= terms
+    return taken[:MOST_TAKEN]
