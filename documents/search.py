@@ -9,7 +9,7 @@ from pgvector import HalfVector
 
 from documents import fusion, lexical, models, retrieval, spaces
 from documents.fusion import Candidate
-from documents.models import CorpusStatistics
+from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.retrieval import Scope, Term
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
@@ -38,23 +38,31 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Hits, best first; the IDF in this corpus of each of the question's terms that it has; milliseconds by step."""
+    """Hits, best first; the IDF in this corpus of each of the question's terms that it has; milliseconds by step.
+
+    `considered` is every candidate in the order of its rank, and `space` whose vectors they were compared in.
+    """
 
     hits: Sequence[Hit]
     idf: Mapping[str, float]
     timings_ms: Mapping[str, float]
+    considered: Sequence[Hit] = ()
+    space: EmbeddingSpace | None = None
 
 
-def hybrid(scope: Scope, question: str, *, top_k: int) -> Found:
-    """The `top_k` chunks that best answer the question; fewer only where fewer exist."""
-    found = candidates(scope, question)
+def hybrid(scope: Scope, question: str, *, top_k: int, space: EmbeddingSpace | None = None) -> Found:
+    """The `top_k` chunks that best answer the question; fewer only where fewer exist.
+
+    `space`: another than the one that serves, all of whose vectors are there.
+    """
+    found = candidates(scope, question, space=space)
     return replace(found, hits=found.hits[:top_k])
 
 
-def candidates(scope: Scope, question: str) -> Found:
+def candidates(scope: Scope, question: str, *, space: EmbeddingSpace | None = None) -> Found:
     """Everything that either leg found, ranked by both."""
     started = perf_counter()
-    space = spaces.active()
+    space = space or spaces.active()
     model = spaces.model(space)
     vector = embed_cached(model, [question], space=space.pk, owner=scope.tenant_id)[0]
     embedded = perf_counter()
@@ -69,7 +77,7 @@ def candidates(scope: Scope, question: str) -> Found:
     hits = [Hit(**by_id[entry.chunk_id], score=round(entry.score, 4)) for entry in ranked]
     done = perf_counter()
     timings = {"embed": _ms(embedded - started), "search": _ms(done - embedded)}
-    return Found(hits, {term.word: term.idf for term in terms}, timings)
+    return Found(hits, {term.word: term.idf for term in terms}, timings, considered=hits, space=space)
 
 
 def _ms(seconds: float) -> float:

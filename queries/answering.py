@@ -13,10 +13,12 @@ from apikeys.purses import CallersPurse
 from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
-from queries import generation, history
+from queries import generation, history, trials
 from queries.answers import Answer, Ask, sources
 from queries.generation import Generated
 from queries.models import Query
+from queries.tracing import Trace
+from queries.trials import AS_SET, Trial
 from ragsite.lib.errors import AppError, Invalid, NotFound
 
 CLIENT_LEFT = "client_left"
@@ -34,28 +36,42 @@ class _Question:
     tenant: Tenant
     scope: Scope
     started: float
+    trace: Trace
+    trial: Trial
 
 
-def retrieve(caller: Caller, ask: Ask) -> Found:
+def retrieve(caller: Caller, ask: Ask, *, trial: Trial = AS_SET) -> Found:
     """The chunks that the answer would be made from."""
-    tenant = caller.tenant()
-    return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
+    tenant = trial.applied(caller.tenant())
+    return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k, space=trial.space)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
     """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked."""
     question = _allowed(caller, ask, query_id)
     with _failures_kept(question):
-        found = _found(question)
-        generating = perf_counter()
-        generated = generation.generate(
-            ask.question,
-            found.hits,
-            idf=found.idf,
-            purse=CallersPurse(caller, query_id),
-            tenant_prompt=question.tenant.prompt,
-        )
-    return _kept(question, found, generated, generating=generating)
+        made = _answered(question)
+    _keep(question, made)
+    return made
+
+
+def attempt(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
+    """The answer as it would be, for whoever measures answers: in no history, and paid like any other."""
+    with trials.answering_with(trial.model):
+        return _answered(_allowed(caller, ask, query_id, trial))
+
+
+def _answered(question: _Question) -> Answer:
+    found = _found(question)
+    generating = perf_counter()
+    generated = generation.generate(
+        question.ask.question,
+        found.hits,
+        idf=found.idf,
+        purse=CallersPurse(question.caller, question.query_id),
+        tenant_prompt=question.tenant.prompt,
+    )
+    return _made(question, found, generated, generating=generating)
 
 
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
@@ -83,7 +99,9 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
                 else:
                     generated = part
     if generated is not None:
-        yield _kept(question, found, generated, generating=generating)
+        made = _made(question, found, generated, generating=generating)
+        _keep(question, made)
+        yield made
 
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
@@ -91,9 +109,11 @@ def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> N
     history.save_failure(caller, ask.question, query_id=query_id, code=CLIENT_LEFT, milliseconds=milliseconds)
 
 
-def _allowed(caller: Caller, ask: Ask, query_id: UUID) -> _Question:
+def _allowed(caller: Caller, ask: Ask, query_id: UUID, trial: Trial = AS_SET) -> _Question:
     started = perf_counter()
-    return _Question(caller, ask, query_id, caller.tenant(), scope(caller, ask), started)
+    tenant = trial.applied(caller.tenant())
+    within = scope(caller, ask)
+    return _Question(caller, ask, query_id, tenant, within, started, Trace(caller, ask, tenant), trial)
 
 
 @contextmanager
@@ -107,6 +127,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
             query_id=question.query_id,
             code=error.error_code,
             milliseconds=_since(question.started),
+            trace=question.trace.stored(),
         )
         raise
 
@@ -114,16 +135,28 @@ def _failures_kept(question: _Question) -> Iterator[None]:
 def _found(question: _Question) -> Found:
     """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
     tenant, ask = question.tenant, question.ask
-    found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
+    found = search.hybrid(
+        question.scope, ask.question, top_k=ask.top_k or tenant.top_k, space=question.trial.space
+    )
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
+    question.trace.found, question.trace.given = found, found.hits if near else []
     return found if near else replace(found, hits=[])
 
 
-def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
-    timings = {**found.timings_ms, "generate": _since(generating)}
-    made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
+def _made(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
+    return Answer(
+        query_id=question.query_id,
+        question=question.ask.question,
+        generated=generated,
+        hits=found.hits,
+        timings_ms={**found.timings_ms, "generate": _since(generating)},
+        trace=question.trace.stored(),
+        considered=found.considered,
+    )
+
+
+def _keep(question: _Question, made: Answer) -> None:
     history.save(question.caller, made, milliseconds=_since(question.started))
-    return made
 
 
 def scope(caller: Caller, ask: Ask) -> Scope:

@@ -40,13 +40,18 @@ _PARAMETERS = [field.name for field in fields(Ask) if field.name != "question"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given."""
+    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
+
+    `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
+    """
 
     query_id: UUID
     question: str
     generated: Generated
     hits: Sequence[Hit]
     timings_ms: Mapping[str, float]
+    trace: Mapping[str, Any] = field(default_factory=dict)
+    considered: Sequence[Hit] = ()
 
     def shared(self) -> dict[str, Any]:
         return {

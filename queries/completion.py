@@ -8,7 +8,7 @@ from django.conf import settings
 from apikeys.purses import Purse
 from apikeys.usage import Spent
 from documents.search import Hit
-from queries import citations, prices, prompts
+from queries import citations, prices, prompts, trials
 from queries.generation import Generated
 from ragsite.lib import llm
 from ragsite.lib.llm import ChatEndpoint, Completion
@@ -60,7 +60,7 @@ def _endpoint() -> ChatEndpoint:
     return ChatEndpoint(
         base_url=settings.ANSWER_BASE_URL,
         api_key=settings.ANSWER_API_KEY,
-        models=(settings.ANSWER_MODEL, *settings.ANSWER_FALLBACK_MODELS),
+        models=trials.models(),
         timeout_seconds=settings.ANSWER_TIMEOUT_SECONDS,
         max_tokens=settings.ANSWER_MAX_TOKENS,
         temperature=0.0,

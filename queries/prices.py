@@ -8,6 +8,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from apikeys.usage import Spent
+from queries import trials
 from ragsite.lib.llm import Completion
 from ragsite.lib.money import dollars
 
@@ -58,4 +59,4 @@ def _listed(model: str) -> Price | None:
 
 
 def _asked() -> tuple[str, ...]:
-    return (settings.ANSWER_MODEL, *settings.ANSWER_FALLBACK_MODELS)
+    return trials.models()
