@@ -50,6 +50,7 @@ def explained(query: Query) -> dict[str, Any]:
         "from_cache": query.from_cache,
         "answer_of": origin.pk if origin.pk != query.pk else None,
         "replay_of": trace.get("replay_of"),
+        "searched": searched(origin),
         "asked": trace["asked"],
         "collections": trace["rights"],
         "settings": {
@@ -62,9 +63,16 @@ def explained(query: Query) -> dict[str, Any]:
         "candidates": _candidates(query.tenant_id, trace),
         "prompt": _prompt(trace),
         "attempts": _attempts(origin),
+        "unsupported": getattr(origin, "unsupported", None) or [],
         "timings_ms": origin.timings_ms,
         "response_time_ms": query.response_time_ms,
     }
+
+
+def searched(query: Query) -> str:
+    """What was looked for: a follow-up as it is meant in its conversation."""
+    standalone: str | None = getattr(query, "standalone_question", None)
+    return standalone or query.question
 
 
 def sources(trace: Mapping[str, Any]) -> list[dict[str, Any]]:

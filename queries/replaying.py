@@ -1,7 +1,7 @@
 """Asks a past question again, of today's corpus and with today's settings, and says what is different."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from queries.differences import Place
 from queries.explaining import Made
 from queries.models import Query
 
+# Parameters that are kept as they were given.
+_PLAIN = [field.name for field in fields(Ask) if field.name not in {"question", "document_ids", "turns"}]
 NARROWED = "replay"  # the name of such a caller's rights; nothing is cached under it
 
 
@@ -32,7 +34,7 @@ def again(query: Query, caller: Caller, *, query_id: UUID) -> Replayed:
     """
     then = explaining.made(query)
     asking = narrowed(caller, query, then.trace)
-    made = answering.answer(asking, _asked(query, then.trace), query_id=query_id)
+    made = answering.answer(asking, _asked(then), query_id=query_id)
     trace = {**made.trace, "replay_of": str(query.pk)}
     Query.objects.for_tenant(query.tenant_id).filter(pk=query_id).update(trace=trace)
     return Replayed(made, _difference(query, then, made))
@@ -68,21 +70,15 @@ def _of_key(query: Query) -> set[UUID] | None:
     return set(held.values_list("collection_id", flat=True))
 
 
-def _asked(query: Query, trace: Mapping[str, Any]) -> Ask:
+def _asked(then: Made) -> Ask:
     """The same question and parameters. Documents that were removed since are left out."""
-    asked = trace["asked"]
+    asked, query = then.trace["asked"], then.query
     documents = asked.get("document_ids")
     if documents is not None:
         there = Document.objects.for_tenant(query.tenant_id).filter(pk__in=documents)
         documents = tuple(sorted(there.values_list("pk", flat=True)))
-    return Ask(
-        question=trace.get("searched") or query.question,
-        top_k=asked.get("top_k"),
-        collection=asked.get("collection"),
-        document_ids=documents,
-        metadata=asked.get("metadata", {}),
-        route=asked.get("route", "auto"),
-    )
+    plain = {name: asked[name] for name in _PLAIN if name in asked}
+    return Ask(question=explaining.searched(query), document_ids=documents, **plain)
 
 
 def _difference(query: Query, then: Made, made: Answer) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class TraceOut(serializers.Serializer[Any]):
         help_text="Of an answer from the cache: the query it was made for, whose trace this is.",
     )
     replay_of = serializers.UUIDField(allow_null=True)
+    searched = serializers.CharField(help_text="A follow-up as it is meant in its conversation.")
     asked = serializers.DictField(help_text="The parameters that were given.")
     collections = serializers.ListField(
         child=serializers.UUIDField(), allow_null=True, help_text="What the caller could read; null: all."
@@ -69,6 +70,9 @@ class TraceOut(serializers.Serializer[Any]):
     candidates = CandidateOut(many=True)
     prompt = PromptOut(allow_null=True, help_text="What a model was shown; null where none was asked.")
     attempts = serializers.ListField(child=serializers.DictField())
+    unsupported = serializers.ListField(
+        child=serializers.DictField(), help_text="Sentences of the answer that no source supports."
+    )
     timings_ms = serializers.DictField(child=serializers.FloatField())
     response_time_ms = serializers.FloatField()
 

@@ -69,7 +69,17 @@ class NewSetForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
         """The row was made by `clean`; there is nothing of it left to validate."""
 
 
+class SetField(forms.ModelChoiceField):  # type: ignore[type-arg]  # as above
+    def label_from_instance(self, obj: Any) -> str:
+        """Two tenants may have sets of one name."""
+        return f"{obj} ({obj.tenant})"
+
+
 class NewRunForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
+    set = SetField(
+        queryset=EvaluationSet.objects.across_tenants().select_related("tenant"),
+        widget=UnfoldAdminSelectWidget,
+    )
     space = forms.ModelChoiceField(
         queryset=EmbeddingSpace.objects.exclude(state=EmbeddingSpace.State.DROPPED),
         required=False,
