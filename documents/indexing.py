@@ -48,7 +48,13 @@ CHUNK_COLUMNS = {
     "weights": "sparsevec",
 }
 _TEXT_COLUMNS = {"document_id": "uuid", "tenant_id": "uuid", "text": "text"}
-VECTOR_COLUMNS = {"chunk_id": "uuid", "space_id": "uuid", "tenant_id": "uuid", "vector": "halfvec"}
+VECTOR_COLUMNS = {
+    "chunk_id": "uuid",
+    "space_id": "uuid",
+    "tenant_id": "uuid",
+    "document_id": "uuid",
+    "vector": "halfvec",
+}
 
 _ADD_TERMS = """
 INSERT INTO documents_term (tenant_id, term, chunks)
@@ -211,7 +217,7 @@ def _take_out(tenant_id: UUID, ids: list[UUID], statistics: CorpusStatistics) ->
     with connection.cursor() as cursor:
         cursor.execute(_SUBTRACT_TERMS, [ids])
         cursor.execute(_DROP_UNUSED_TERMS, [ids])
-    vectors = ChunkVector.objects.for_tenant(tenant_id).filter(chunk__document__in=ids)
+    vectors = ChunkVector.objects.for_tenant(tenant_id).filter(document__in=ids)
     texts = DocumentText.objects.for_tenant(tenant_id).filter(document__in=ids)
     for rows in (vectors, chunks, texts):
         rows._raw_delete(using=connection.alias)  # noqa: SLF001  else Django loads every row for its cascades
@@ -245,4 +251,4 @@ def _chunk_rows(prepared: Prepared, ids: Sequence[UUID], average: float) -> Iter
 def _vector_rows(prepared: Prepared, ids: Sequence[UUID]) -> Iterator[tuple[Any, ...]]:
     for space, vectors in prepared.vectors.items():
         for pk, vector in zip(ids, vectors, strict=True):
-            yield pk, space.pk, prepared.document.tenant_id, HalfVector(vector)
+            yield pk, space.pk, prepared.document.tenant_id, prepared.document.pk, HalfVector(vector)

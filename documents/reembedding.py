@@ -50,8 +50,8 @@ SELECT EXISTS (SELECT FROM documents_chunk AS chunk WHERE NOT EXISTS (
     SELECT FROM documents_chunkvector AS vector WHERE vector.chunk_id = chunk.id AND vector.space_id = %s))
 """
 _STORE: Final = """
-INSERT INTO documents_chunkvector (chunk_id, space_id, tenant_id, vector)
-SELECT chunk.id, %s, chunk.tenant_id, made.vector
+INSERT INTO documents_chunkvector (chunk_id, space_id, tenant_id, document_id, vector)
+SELECT chunk.id, %s, chunk.tenant_id, chunk.document_id, made.vector
 FROM {staged} AS made JOIN documents_chunk AS chunk ON chunk.id = made.chunk_id AND chunk.tenant_id = %s
 ON CONFLICT (chunk_id, space_id) DO NOTHING
 """

@@ -19,14 +19,15 @@ from documents import lexical, vector_index
 from documents.models import Document, EmbeddingSpace
 
 DEPTH: Final = 100  # candidates of each leg
-INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 200; SET LOCAL hnsw.iterative_scan = relaxed_order"
+INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 100; SET LOCAL hnsw.iterative_scan = relaxed_order"
 # Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
 # it scores every chunk that has a word of the question, which is then as quick.
 LEXICAL_SCAN: Final = 2_000
 ROW_BUDGET: Final = 20_000
 # What looking at one vector by the index costs, in vectors that are compared one after the other: the index jumps about
-# in memory, and asks of each vector whether the scope has it.
+# in memory, and where the scope is a part of the tenant's documents it looks up the document of each.
 _INDEX_COST: Final = 3
+_FILTERED_INDEX_COST: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def candidates(
     if not size:
         return []
     legs = Legs(
-        vectors_by_index=_index_pays(size, vector_index.rows(space)), terms_by_index=size > LEXICAL_SCAN
+        vectors_by_index=_index_pays(size, vector_index.rows(space), is_filtered=bool(_filters(scope))),
+        terms_by_index=size > LEXICAL_SCAN,
     )
     near, rows = run(scope, space, vector, terms, legs=legs)
     if legs.vectors_by_index and near < min(DEPTH, size):
@@ -86,13 +88,14 @@ def _size(scope: Scope) -> int:
     return int(documents.aggregate(size=Sum("chunks"))["size"] or 0)
 
 
-def _index_pays(size: int, indexed: int) -> bool:
+def _index_pays(size: int, indexed: int, *, is_filtered: bool) -> bool:
     """Whether the index is quicker than comparing all `size` vectors of the scope.
 
     Of `indexed` vectors every (indexed / size)th is of the scope, so that the index looks at DEPTH times as many
     before it has found DEPTH of them.
     """
-    return indexed > 0 and size**2 > _INDEX_COST * DEPTH * indexed
+    cost = _FILTERED_INDEX_COST if is_filtered else _INDEX_COST
+    return indexed > 0 and size**2 > cost * DEPTH * indexed
 
 
 # The statement -----------------------------------------------------------------------------------------------
@@ -122,20 +125,31 @@ JOIN documents_collection AS collection ON collection.id = document.collection_i
 # Without dimensions the expression is not the index's, and the search cannot but be exact.
 _DENSE_SCAN: Final = """
     SELECT vector.chunk_id AS id
-    FROM documents_chunkvector AS vector {scope}
+    FROM documents_chunkvector AS vector
     WHERE vector.tenant_id = %(tenant)s AND vector.space_id = %(space)s
     ORDER BY vector.vector <=> %(vector)s::halfvec LIMIT %(depth)s
+"""
+# From the documents to their vectors, and never the other way round (OFFSET 0): that would read all of the tenant's.
+_DENSE_SCAN_IN_SCOPE: Final = """
+    SELECT vector.id
+    FROM documents_document AS document
+    CROSS JOIN LATERAL (
+        SELECT chunk_id AS id, vector <=> %(vector)s::halfvec AS distance
+        FROM documents_chunkvector WHERE document_id = document.id AND space_id = %(space)s OFFSET 0
+    ) AS vector
+    WHERE document.tenant_id = %(tenant)s {filters}
+    ORDER BY vector.distance LIMIT %(depth)s
 """
 # The filter is asked of one vector after the other in the index's order. As a scalar, since the planner makes of an
 # EXISTS a join, or a table of the whole scope, before it looks at the first vector.
 _DENSE_INDEX: Final = """
     SELECT vector.chunk_id AS id
     FROM documents_chunkvector AS vector
-    WHERE vector.tenant_id = %(tenant)s AND vector.space_id = %(space)s {scope}
+    WHERE vector.tenant_id = %(tenant)s AND vector.space_id = %(space)s {in_scope}
     ORDER BY vector.vector::halfvec({dimensions}) <=> %(vector)s::halfvec({dimensions}) LIMIT %(depth)s
 """
 _IN_SCOPE: Final = """
-    AND (SELECT true FROM documents_chunk AS chunk {scope} WHERE chunk.id = vector.chunk_id)
+    AND (SELECT true FROM documents_document AS document WHERE document.id = vector.document_id {filters})
 """
 _LEXICAL_SCAN: Final = """
     SELECT chunk.id
@@ -150,7 +164,6 @@ _LEXICAL_INDEX: Final = """
     SELECT id FROM documents_best_chunks(%(terms)s::int[], %(question)s::sparsevec, %(depth)s,
         %(collections)s::uuid[], %(documents)s::uuid[], %(metadata)s::jsonb)
 """
-_OF_VECTOR: Final = "JOIN documents_chunk AS chunk ON chunk.id = vector.chunk_id "
 _OF_CHUNK: Final = "JOIN documents_document AS document ON document.id = chunk.document_id"
 
 
@@ -181,25 +194,31 @@ def run(
 
 def _statement(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """Only fixed words are put into its text; whatever a caller sent is a parameter."""
-    lexical_leg = _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(scope))
+    filters = _filters(scope)
+    lexical_leg = _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(filters))
     return _STATEMENT.format(dense=dense_leg(scope, space, legs), lexical=lexical_leg)
 
 
 def dense_leg(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """SQL of the nearest chunks' ids; takes `tenant`, `space`, `vector`, `depth`, and the scope's filters."""
-    joined = _joined(scope)
+    filters = _filters(scope)
     if not legs.vectors_by_index:
-        return _DENSE_SCAN.format(scope=f"{_OF_VECTOR}{joined}" if joined else "")
-    within = _IN_SCOPE.format(scope=joined) if joined else ""
-    return _DENSE_INDEX.format(scope=within, dimensions=int(space.dimensions))
+        return _DENSE_SCAN_IN_SCOPE.format(filters=filters) if filters else _DENSE_SCAN
+    in_scope = _IN_SCOPE.format(filters=filters) if filters else ""
+    return _DENSE_INDEX.format(in_scope=in_scope, dimensions=int(space.dimensions))
 
 
 def _listed(ids: tuple[UUID, ...] | None) -> list[UUID] | None:
     return None if ids is None else list(ids)
 
 
-def _joined(scope: Scope) -> str:
-    """What binds a chunk to the scope's filters; empty where there are none."""
+def _joined(filters: str) -> str:
+    """What binds a chunk to the scope's filters."""
+    return f"{_OF_CHUNK} {filters}" if filters else ""
+
+
+def _filters(scope: Scope) -> str:
+    """What the scope asks of a document; empty where it asks nothing."""
     parts = []
     if scope.collection_ids is not None:
         parts.append(" AND document.collection_id = ANY(%(collections)s::uuid[])")
@@ -207,7 +226,7 @@ def _joined(scope: Scope) -> str:
         parts.append(" AND document.id = ANY(%(documents)s::uuid[])")
     if scope.metadata:
         parts.append(" AND document.metadata @> %(metadata)s::jsonb")
-    return "".join([_OF_CHUNK, *parts]) if parts else ""
+    return "".join(parts)
 
 
 def _sparse(terms: Sequence[Term]) -> str:

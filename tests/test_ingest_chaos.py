@@ -54,9 +54,32 @@ NEVER = {
 }
 
 
+def is_stuck(report: Report) -> bool:
+    return any(fault.startswith("stuck: ") for fault in report.faults)
+
+
 def test_a_site_that_never_looks_again_is_found_out() -> None:
     with stage.stage(patience=4, **NEVER) as broken:
-        orphans = ingestion.web(broken, kills=2).faults
+        orphans = ingestion.web(broken, kills=2)
         poison = ingestion.poisoned(broken, uploads=4, poison_files=1).faults
-    assert any(fault.startswith("stuck: ") for fault in orphans)
-    assert any(fault.startswith("poison: ") and "killer-1.txt, processing" in fault for fault in poison)
+        assert is_stuck(orphans)
+        assert any(fault.startswith("poison: ") and "killer-1.txt, processing" in fault for fault in poison)
+    with stage.stage(patience=4, **NEVER) as broken:
+        assert is_stuck(ingestion.workers(broken, uploads=30, kills=3))
+
+
+def test_a_worker_that_forgets_what_an_outage_broke_off_is_found_out() -> None:
+    with stage.stage(patience=4, **NEVER, PLANTED="documents.ingest._outlast") as broken:
+        assert is_stuck(ingestion.postgres(broken, uploads=30, kills=2))
+
+
+def test_workers_that_tell_nobody_what_is_left_are_found_out() -> None:
+    with stage.stage(patience=4, **NEVER, PLANTED="documents.tasks._hint_at_all") as broken:
+        assert is_stuck(ingestion.redis(broken, uploads=30, kills=2, losses=2))
+
+
+def test_workers_that_stay_deaf_are_found_out() -> None:
+    with stage.stage(patience=4, **NEVER, WORKER_PATIENCE_SECONDS="86400") as broken:
+        report = ingestion.redis_restarts(broken, uploads=4, restarts=1)
+    assert is_stuck(report)
+    assert any(fault.startswith("a fresh upload took ") for fault in report.faults)

@@ -107,7 +107,7 @@ class Crowd:
     def vector_rows(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Rows of `indexing.VECTOR_COLUMNS` for those of chunks."""
         return [
-            (row[0], self.space.pk, self.tenant.pk, HalfVector(vector))
+            (row[0], self.space.pk, self.tenant.pk, row[2], HalfVector(vector))
             for row, vector in zip(rows, self.vectors(len(rows)), strict=True)
         ]
 

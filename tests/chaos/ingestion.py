@@ -119,7 +119,7 @@ def redis(on: Stage, *, uploads: int, kills: int, losses: int) -> Report:
 
 
 def redis_restarts(on: Stage, *, uploads: int, restarts: int) -> Report:
-    """After each, an upload is soon ready."""
+    """After each, an upload is soon ready; the last one leaves the workers connected, and deaf."""
     waited: list[float] = []
     ends = on.watchdog_ends()
 
@@ -127,6 +127,8 @@ def redis_restarts(on: Stage, *, uploads: int, restarts: int) -> Report:
         for number in range(restarts):
             time.sleep(chance.uniform(0.1, 1.0))
             on.redis.restart()
+            if number == restarts - 1:
+                _deafen(on)
             waited.append(_fresh(on, number))
         acted = on.watchdog_ends() - ends
         return {"restarts": restarts, "slowest fresh s": max(waited), "watchdog": acted}
@@ -206,6 +208,24 @@ def _report(on: Stage, asked: Mapping[str, Any], seen: Mapping[str, Any]) -> Rep
     )
 
 
+def _deafen(on: Stage) -> None:
+    """The workers stop consuming, as Celery's have been seen to after their connection was lost."""
+    for queue in ("default", "low"):
+        argv = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "ragsite",
+            "control",
+            "--timeout",
+            "5",
+            "cancel_consumer",
+            queue,
+        ]
+        subprocess.run(argv, env=on.up.environment, check=True, capture_output=True)
+
+
 def _fresh(on: Stage, number: int) -> float:
     """Seconds until an upload is ready."""
     began = time.monotonic()
@@ -215,7 +235,7 @@ def _fresh(on: Stage, number: int) -> float:
     with on.up.client() as client:
         client.headers["X-API-Key"] = on.keys[0]
         with suppress(AssertionError):  # it is late, and told so
-            site.finished(client, str(told.ids[0]))
+            site.finished(client, str(told.ids[0]), seconds=min(60.0, on.patience * 10))
     on.all.ids.extend(told.ids)
     return round(time.monotonic() - began, 1)
 

@@ -1,5 +1,10 @@
-"""On a site's PYTHONPATH: a file with the mark kills the worker that opens it, as a fault in a native library would."""
+"""On a site's PYTHONPATH: faults in its workers.
 
+A file with the mark kills the worker that opens it, as a fault in a native library would. A function that PLANTED names,
+as `package.module.function`, does nothing.
+"""
+
+import importlib
 import os
 import signal
 import sys
@@ -23,5 +28,14 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _forget(**_: Any) -> None:
+    module, name = os.environ["PLANTED"].rsplit(".", 1)
+    setattr(importlib.import_module(module), name, lambda *_, **__: None)
+
+
 if "celery" in sys.orig_argv:
     sys.addaudithook(_watch)
+    if "PLANTED" in os.environ:
+        from celery.signals import worker_init
+
+        worker_init.connect(_forget, weak=False)
