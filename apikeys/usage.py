@@ -217,6 +217,12 @@ def record(entry: Entry) -> None:
             _stale.update(f"spent:{account}:{_month(entry)}" for account in owed.accounts)
 
 
+def settle(entry: Entry) -> None:
+    """As `record`, of what was no request: only where it has reserved something, which is on record then."""
+    if entry.id in _tabs:
+        record(entry)
+
+
 def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
     fields: dict[Any, Any] = to_stream(entry)
     if owed is None:

@@ -67,8 +67,7 @@ def rank(candidates: Sequence[Candidate], *, ceiling: float) -> list[Ranked]:
     exceed it, and bm25 / ceiling is the part of the question's words that a chunk covers. 0: dense alone.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.chunk_id)
-    dense = _spread_out([candidate.cosine for candidate in ordered])
-    covered = [candidate.bm25 / ceiling if ceiling > 0 else 0.0 for candidate in ordered]
+    dense, covered = _scaled(ordered, ceiling)
     weight = lexical_weight(dense, covered, ceiling=ceiling)
     full = (1 - weight) + weight * ONCE
     scores = [
@@ -76,6 +75,16 @@ def rank(candidates: Sequence[Candidate], *, ceiling: float) -> list[Ranked]:
     ]
     best_first = sorted(zip(scores, ordered, strict=True), key=lambda scored: -scored[0])
     return [Ranked(candidate.chunk_id, min(max(score, 0.0), 1.0)) for score, candidate in best_first]
+
+
+def weight_of(candidates: Sequence[Candidate], *, ceiling: float) -> float:
+    """The lexical leg's weight in `rank`'s order of these candidates."""
+    return lexical_weight(*_scaled(candidates, ceiling), ceiling=ceiling)
+
+
+def _scaled(candidates: Sequence[Candidate], ceiling: float) -> tuple[list[float], list[float]]:
+    dense = _spread_out([candidate.cosine for candidate in candidates])
+    return dense, [candidate.bm25 / ceiling if ceiling > 0 else 0.0 for candidate in candidates]
 
 
 def lexical_weight(dense: Sequence[float], covered: Sequence[float], *, ceiling: float) -> float:

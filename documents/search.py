@@ -15,7 +15,7 @@ from apikeys.purses import Purse
 from documents import duplicates, fusion, lexical, models, reranking, retrieval, spaces
 from documents.fusion import Candidate
 from documents.hits import Hit
-from documents.models import CorpusStatistics
+from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.reranking import Reranked
 from documents.retrieval import Scope, Term
 from ragsite.lib import row_security
@@ -26,21 +26,33 @@ __all__ = ["Found", "Hit", "Scope", "candidates", "hybrid"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Hits, best first; the IDF in this corpus of each of the question's terms that it has; milliseconds by step."""
+    """Hits, best first; the IDF in this corpus of each of the question's terms that it has; milliseconds by step.
+
+    `considered` is every candidate in the order of its rank, and `space` whose vectors they were compared in.
+    """
 
     hits: Sequence[Hit]
     idf: Mapping[str, float]
     timings_ms: Mapping[str, float]
     reranked: Reranked | None = None
+    considered: Sequence[Hit] = ()
+    space: EmbeddingSpace | None = None
 
 
-def hybrid(scope: Scope, question: str, *, top_k: int, purse: Purse | None = None) -> Found:
+def hybrid(
+    scope: Scope,
+    question: str,
+    *,
+    top_k: int,
+    purse: Purse | None = None,
+    space: EmbeddingSpace | None = None,
+) -> Found:
     """The `top_k` chunks that best answer the question; fewer only where fewer exist.
 
-    Copies of a chunk follow after what differs. Raises BudgetSpent where the purse does not hold what a reranker, if
-    one is configured, may cost.
+    Copies of a chunk follow after what differs. `space`: another than the one that serves, all of whose vectors are
+    there. Raises BudgetSpent where the purse does not hold what a reranker, if one is configured, may cost.
     """
-    found = candidates(scope, question)
+    found = candidates(scope, question, space=space)
     if not reranking.is_on() or not found.hits:
         return replace(found, hits=duplicates.last(found.hits, wanted=top_k)[:top_k])
     distinct = duplicates.last(found.hits, wanted=max(top_k, settings.RERANK_CANDIDATES))
@@ -54,10 +66,10 @@ def hybrid(scope: Scope, question: str, *, top_k: int, purse: Purse | None = Non
     )
 
 
-def candidates(scope: Scope, question: str) -> Found:
+def candidates(scope: Scope, question: str, *, space: EmbeddingSpace | None = None) -> Found:
     """Everything that either leg found, ranked by both."""
     started = perf_counter()
-    space = spaces.active()
+    space = space or spaces.active()
     model = spaces.model(space)
     vector = embed_cached(model, [question], space=space.pk, owner=scope.tenant_id)[0]
     embedded = perf_counter()
@@ -72,7 +84,7 @@ def candidates(scope: Scope, question: str) -> Found:
     hits = [Hit(**by_id[entry.chunk_id], score=round(entry.score, 4)) for entry in ranked]
     done = perf_counter()
     timings = {"embed": _ms(embedded - started), "search": _ms(done - embedded)}
-    return Found(hits, {term.word: term.idf for term in terms}, timings)
+    return Found(hits, {term.word: term.idf for term in terms}, timings, considered=hits, space=space)
 
 
 def _ms(seconds: float) -> float:

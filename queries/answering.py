@@ -12,11 +12,13 @@ from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
 from documents import search
 from documents.search import Found, Scope
-from queries import attempts, followups, generation, history, sources
+from queries import attempts, followups, generation, history, sources, trials
 from queries.answers import Answer, Ask
 from queries.followups import Standalone
 from queries.generation import Brief, Generated
 from queries.scopes import scope
+from queries.tracing import Trace
+from queries.trials import AS_SET, Trial
 from ragsite.lib import presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 
@@ -25,7 +27,7 @@ Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of t
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question that is allowed, and being answered since `started`."""
+    """A question that is allowed, and being answered since `started`, by the tenant's settings or as a trial has them."""
 
     caller: Caller
     ask: Ask
@@ -33,6 +35,8 @@ class _Question:
     tenant: Tenant
     scope: Scope
     started: float
+    trial: Trial
+    trace: Trace
 
     def purse(self) -> CallersPurse:
         return CallersPurse(self.caller, self.query_id)
@@ -47,12 +51,13 @@ class _Prepared:
     brief: Brief
 
 
-def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None) -> Found:
+def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None, trial: Trial = AS_SET) -> Found:
     """The chunks that the answer would be made from. What a reranker takes is on the account of the request, if any."""
-    tenant = caller.tenant()
+    tenant = trial.applied(caller.tenant())
     purse = CallersPurse(caller, query_id) if query_id else None
+    top_k = ask.top_k or tenant.top_k
     with turns.turn():
-        return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k, purse=purse)
+        return search.hybrid(scope(caller, ask), ask.question, top_k=top_k, purse=purse, space=trial.space)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
@@ -65,6 +70,15 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
         with _failures_kept(question):
             made = _answered(question)
         return _kept(question, made)
+
+
+def attempt(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
+    """The answer as it would be, for whoever measures answers: in no history, and paid like any other."""
+    try:
+        with trials.answering_with(trial.model):
+            return _answered(_allowed(caller, ask, query_id, trial))
+    finally:
+        attempts.close(query_id)
 
 
 def _answered(question: _Question) -> Answer:
@@ -118,9 +132,10 @@ def _room(caller: Caller) -> AbstractContextManager[None]:
     return rooms.room(caller.tenant_id) if generation.is_by_model() else nullcontext()
 
 
-def _allowed(caller: Caller, ask: Ask, query_id: UUID) -> _Question:
+def _allowed(caller: Caller, ask: Ask, query_id: UUID, trial: Trial = AS_SET) -> _Question:
     started = perf_counter()
-    return _Question(caller, ask, query_id, caller.tenant(), scope(caller, ask), started)
+    tenant, within = trial.applied(caller.tenant()), scope(caller, ask)
+    return _Question(caller, ask, query_id, tenant, within, started, trial, Trace(caller, ask, tenant))
 
 
 @contextmanager
@@ -135,6 +150,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
                 query_id=question.query_id,
                 code=error.error_code,
                 milliseconds=_since(question.started),
+                trace=question.trace.stored(),
             )
         raise
 
@@ -144,8 +160,10 @@ def _failures_kept(question: _Question) -> Iterator[None]:
 
 def _prepared(question: _Question) -> _Prepared:
     meant = _meant(question)
-    found = _found(question, meant)
-    return _Prepared(meant, found, _brief(question, meant, found))
+    found = question.trace.found = _found(question, meant)
+    brief = _brief(question, meant, found)
+    question.trace.given = brief.sources
+    return _Prepared(meant, found, brief)
 
 
 def _meant(question: _Question) -> Standalone:
@@ -167,7 +185,11 @@ def _found(question: _Question, meant: Standalone) -> Found:
     tenant, ask = question.tenant, question.ask
     with turns.turn():
         found = search.hybrid(
-            question.scope, meant.text, top_k=ask.top_k or tenant.top_k, purse=question.purse()
+            question.scope,
+            meant.text,
+            top_k=ask.top_k or tenant.top_k,
+            purse=question.purse(),
+            space=question.trial.space,
         )
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
     return found if near else replace(found, hits=[])
@@ -206,6 +228,8 @@ def _made(question: _Question, prepared: _Prepared, generated: Generated, *, gen
         timings_ms={**meant.timings_ms, **found.timings_ms, "generate": _since(generating)},
         standalone=meant.text if meant.text != ask.question else None,
         conversation=ask.conversation,
+        trace=question.trace.stored(),
+        considered=found.considered,
     )
 
 

@@ -50,6 +50,7 @@ class Answer:
     """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
 
     `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
+    `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
     """
 
     query_id: UUID
@@ -59,6 +60,8 @@ class Answer:
     timings_ms: Mapping[str, float]
     standalone: str | None = None
     conversation: UUID | None = None
+    trace: Mapping[str, Any] = field(default_factory=dict)
+    considered: Sequence[Hit] = ()
 
     def shared(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from queries import attempts, chat_models, defusing, prompts, support
+from queries import attempts, defusing, prompts, support, trials
 from queries.bills import Bill
 from queries.chat_models import ChatModel
 from queries.generation import Brief, Generated
@@ -56,7 +56,7 @@ def _messages(brief: Brief) -> Messages:
 
 def endpoint() -> ChatEndpoint:
     """The chat models of the settings, each with the endpoints and models to fall back to."""
-    first, *fallbacks = [endpoint_of(listed) for listed in chat_models.listed()]
+    first, *fallbacks = [endpoint_of(listed) for listed in trials.models()]
     return replace(first, fallbacks=tuple(fallbacks))
 
 

@@ -1,6 +1,6 @@
 """The history of questions and answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -36,10 +36,19 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
         timings_ms=dict(made.timings_ms),
         response_time_ms=milliseconds,
         status=Query.Status.ANSWERED if generated.found else Query.Status.NOT_FOUND,
+        trace=made.trace or None,
     )
 
 
-def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, milliseconds: float) -> None:
+def save_failure(
+    caller: Caller,
+    ask: Ask,
+    *,
+    query_id: UUID,
+    code: str,
+    milliseconds: float,
+    trace: Mapping[str, Any] | None = None,
+) -> None:
     """One that was not answered, with what it took all the same. To be called before its record of use is written."""
     taken = usage.taken(query_id)
     _write(
@@ -54,6 +63,7 @@ def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, millise
         response_time_ms=milliseconds,
         status=Query.Status.FAILED,
         error_code=code,
+        trace=trace,
     )
 
 
@@ -83,7 +93,8 @@ _COLUMNS = [field.name for field in Query._meta.concrete_fields if not field.pri
 
 def visible(caller: Caller) -> TenantQuerySet[Query]:
     """A key sees its own queries, a user their own, a business user the tenant's."""
-    queries = Query.objects.for_tenant(caller.tenant_id).select_related("feedback")
+    # Of a page of them nobody reads the traces, which are larger than the rest.
+    queries = Query.objects.for_tenant(caller.tenant_id).select_related("feedback").defer("trace")
     if caller.key_id:
         return queries.filter(key=caller.key_id)
     if caller.is_business:
@@ -100,15 +111,16 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
 
 
 # A cached answer's row is a copy of the row of the query that it was made for, found by `answer`. Where that one is
-# gone, what was asked, by whom and when is still true. One array a column: one statement, however many rows.
+# gone, what was asked, by whom and when is still true. Its trace is that one's, to which it refers. One array a
+# column: one statement, however many rows.
 _COPY = """
 INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql, generator,
     model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status, error_code,
-    created_at, conversation_id, standalone_question)
+    created_at, conversation_id, standalone_question, trace)
 SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
     coalesce(made.sources, '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''),
     coalesce(made.model, ''), 0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created,
-    hit.conversation, made.standalone_question
+    hit.conversation, made.standalone_question, jsonb_build_object('of', hit.answer)
 FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::uuid[],
     %s::timestamptz[]) AS hit (id, tenant, key, "user", question, answer, ms, conversation, created)
 LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant

@@ -7,6 +7,12 @@ from django.db.models import Value
 from django.db.models.functions import Now
 
 from accounts.tenancy import TenantOwned
+from queries.evaluations.models import (
+    EvaluationQuestion,
+    EvaluationResult,
+    EvaluationRun,
+    EvaluationSet,
+)
 from ragsite.lib.identifiers import made_at, uuid7
 
 
@@ -108,6 +114,8 @@ class Query(TenantOwned):
     status = models.CharField(max_length=10, choices=Status)
     error_code = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField()
+    # How the answer came about (`queries.tracing`); of an answer from the cache, whose it was.
+    trace = models.JSONField(null=True, editable=False)
 
     class Meta:
         ordering = ["-id"]
@@ -153,3 +161,14 @@ class Feedback(TenantOwned):
 
     def __str__(self) -> str:
         return self.rating
+
+
+__all__ = [
+    "Conversation",
+    "EvaluationQuestion",
+    "EvaluationResult",
+    "EvaluationRun",
+    "EvaluationSet",
+    "Feedback",
+    "Query",
+]

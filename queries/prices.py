@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from apikeys.usage import Spent
-from queries import chat_models
+from queries import trials
 from ragsite.lib.llm import Completion
 from ragsite.lib.money import dollars
 from ragsite.lib.vendor_tries import Try
@@ -68,4 +68,4 @@ def _listed(model: str) -> Price | None:
 
 
 def _asked() -> tuple[str, ...]:
-    return tuple(listed.model for listed in chat_models.listed())
+    return tuple(asked.model for asked in trials.models())

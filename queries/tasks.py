@@ -1,10 +1,12 @@
-"""What the workers do for records and history."""
+"""What the workers do for records, history and evaluation."""
 
 from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 
 from queries import retention
+from queries.evaluations import running
 from ragsite.lib import partitions
+from ragsite.lib.hints import Hint
 
 
 # Chores come again by themselves: one that ends its worker must not be the next one's first.
@@ -20,3 +22,10 @@ def make_partitions() -> None:
 def prune() -> None:
     """Deletes what is older than it is to be kept."""
     retention.prune()
+
+
+@shared_task(base=Hint, lane="low", acks_late=True, reject_on_worker_lost=False)
+def evaluate() -> None:
+    """A few seconds' work on the evaluation that has waited longest; then again, behind what else waits in the lane."""
+    if running.step():
+        evaluate.delay()

@@ -1,6 +1,6 @@
-from django.urls import path
+from django.urls import include, path
 
-from queries import api, chat
+from queries import api, chat, trace_api
 
 urlpatterns = [
     path("query", api.QueryView.as_view(), name="query"),
@@ -8,8 +8,11 @@ urlpatterns = [
     path("history", api.HistoryView.as_view(), name="history"),
     path("history/<uuid:pk>", api.HistoryEntryView.as_view(), name="history-entry"),
     path("history/<uuid:pk>/feedback", api.FeedbackView.as_view(), name="history-feedback"),
+    path("history/<uuid:pk>/trace", trace_api.TraceView.as_view(), name="history-trace"),
+    path("history/<uuid:pk>/replay", trace_api.ReplayView.as_view(), name="history-replay"),
     path("chat", chat.ChatView.as_view(), name="chat"),
     path("chat/history", chat.ConversationsView.as_view(), name="conversations"),
     path("chat/history/<uuid:pk>", chat.ConversationView.as_view(), name="conversation"),
+    path("evaluations/", include("queries.evaluations.urls")),
     path("cache", api.CacheView.as_view(), name="cache"),
 ]

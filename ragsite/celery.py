@@ -75,6 +75,12 @@ app.conf.beat_schedule = {
         # Long, since a busy worker may not come to its queue for minutes. The next one finds nothing to do.
         "options": {"expires": 300},
     },
+    # Where a worker died, or a message was lost; a run that goes on by itself has its own.
+    "evaluate": {
+        "task": "queries.tasks.evaluate",
+        "schedule": float(settings.SWEEP_SECONDS),
+        "options": {"expires": 300},
+    },
     "fold-tally": {"task": "apikeys.tasks.fold_tally", "schedule": 60.0, "options": {"expires": 60}},
     "make-partitions": {"task": "queries.tasks.make_partitions", "schedule": 6 * 3600.0},
     # Often, since beat counts from its own start: once a day would be never where it is restarted every night.

@@ -265,6 +265,11 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AskedRoute": ["auto", "documents", "database"],
         "AnsweredRoute": [("documents", "Documents"), ("database", "Database")],
+        "QueryStatus": [
+            ("answered", "Answered"),
+            ("not_found", "not in the documents"),
+            ("failed", "Failed"),
+        ],
     },
 }
 SIMPLE_JWT = {

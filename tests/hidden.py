@@ -17,7 +17,15 @@ from apikeys.idempotency import Kept
 from apikeys.models import APIKey
 from apikeys.usage import Entry, Spent
 from documents.models import Document
-from queries.models import Conversation, Feedback, Query
+from queries.models import (
+    Conversation,
+    EvaluationQuestion,
+    EvaluationResult,
+    EvaluationRun,
+    EvaluationSet,
+    Feedback,
+    Query,
+)
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, ingest, make_conversation
 from tests.webhooks.making import make_webhook
@@ -28,6 +36,8 @@ COLLECTION, ABSENT_COLLECTION = "strongroom", "strongrxxm"
 MARK, ABSENT_MARK = "quarryman", "quarrymxn"
 # An Idempotency-Key that was used for everything which takes one.
 RETRY, ABSENT_RETRY = "retry-of-the-foreman", "retry-of-the-forexxx"
+# Of a question that did not get as far as the search.
+TRACE: dict[str, Any] = {"v": 1, "asked": {}, "rights": None, "settings": {}}
 # Words that stand nowhere but in what is hidden.
 WORDS = ("marmalade", "orchard", COLLECTION, MARK, "dossier.txt", RETRY)
 
@@ -39,11 +49,13 @@ class Hidden:
     query: Query
     webhook: Endpoint
     conversation: Conversation
+    asked: EvaluationSet
+    run: EvaluationRun
 
     def values(self, kind: str) -> tuple[Any, Any]:
         """A value of this kind that leads to what is hidden, and one that leads nowhere."""
         match kind:
-            case "document" | "key" | "query" | "webhook" | "conversation":
+            case "document" | "key" | "query" | "webhook" | "conversation" | "asked" | "run":
                 return str(getattr(self, kind).pk), str(uuid4())
             case "collection":
                 return str(self.document.collection_id), str(uuid4())
@@ -53,6 +65,8 @@ class Hidden:
                 return {"of": MARK}, {"of": ABSENT_MARK}
             case "retry":
                 return RETRY, ABSENT_RETRY
+            case "csv":
+                return _csv(str(self.document.pk)), _csv(str(uuid4()))
             case "bytes":
                 return TEXT, TEXT.replace("marmalade", "marmalxde")
             case "cursor":
@@ -64,8 +78,24 @@ class Hidden:
         return self.document.tenant_id
 
     def words(self) -> set[str]:
-        rows = (self.document, self.key, self.query, self.webhook, self.conversation)
-        return {*WORDS, *(str(row.pk) for row in rows)}
+        return {*WORDS, *(str(row.pk) for row in _rows(self))}
+
+
+def _rows(secret: Hidden) -> tuple[Any, ...]:
+    return (
+        secret.document,
+        secret.key,
+        secret.query,
+        secret.webhook,
+        secret.conversation,
+        secret.asked,
+        secret.run,
+    )
+
+
+def _csv(document: str) -> str:
+    """A set of one question that expects a document."""
+    return f"question,document\nWhy?,{document}"
 
 
 def cursor(position: UUID) -> str:
@@ -84,6 +114,7 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     document = ingest(
         party.tenant, TEXT, collection=collection, filename="dossier.txt", metadata={"of": MARK}
     )
+    asked, run = evaluate(party, document)
     query = ask(party, f"Where is the {MARK}?", answer=TEXT)
     Feedback.objects.for_tenant(party.tenant).create(
         tenant=party.tenant, query=query, rating="up", comment=MARK
@@ -94,14 +125,28 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
     usage.write(
         [Entry(uuid7(), party.tenant.pk, "/api/query", "POST", 200, 7.7, key_id=party.key.pk, spent=spent)]
     )
-    return Hidden(document, party.key, query, webhook, conversation)
+    return Hidden(document, party.key, query, webhook, conversation, asked, run)
+
+
+def evaluate(party: Party, document: Document) -> tuple[EvaluationSet, EvaluationRun]:
+    """A set of one question, and a run with its result."""
+    asked = EvaluationSet.objects.create(tenant=party.tenant, name=f"{MARK}'s")
+    expected = [{"document_id": str(document.pk), "filename": document.filename, "page": None}]
+    question = EvaluationQuestion.objects.create(
+        tenant=party.tenant, set=asked, ordinal=1, question=f"Where is the {MARK}?", expected=expected
+    )
+    run = EvaluationRun.objects.create(tenant=party.tenant, set=asked, name=MARK)
+    EvaluationResult.objects.create(
+        tenant=party.tenant, run=run, question=question, status="answered", answer=TEXT, milliseconds=7
+    )
+    return asked, run
 
 
 def ask(party: Party, question: str, *, answer: str = "") -> Query:
     """A row of history."""
     return Query.objects.for_tenant(party.tenant).create(
         id=uuid7(), tenant=party.tenant, question=question, answer=answer, created_at=timezone.now(),
-        key=party.key, user=party.user, status=Query.Status.ANSWERED, response_time_ms=1,
+        key=party.key, user=party.user, status=Query.Status.ANSWERED, response_time_ms=1, trace=TRACE,
     )  # fmt: skip
 
 
@@ -165,6 +210,7 @@ def _strings(value: object) -> Iterable[str]:
     match value:
         case str():
             yield value
+            yield from value.split(",")[1:]  # a cell that a refusal may quote
         case dict() | list():
             for inner in value.values() if isinstance(value, dict) else value:
                 yield from _strings(inner)

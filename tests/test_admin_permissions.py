@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from apikeys import usage
 from apikeys.usage import Entry
-from queries.models import Feedback, Query
+from queries.models import EvaluationRun, Feedback, Query
 from ragsite.lib.identifiers import uuid7
+from tests import hidden
 from tests.makers import Party, ingest, make_conversation, make_key, make_user
 from tests.routes import everything
 from tests.strangers import session, with_header
@@ -34,6 +35,8 @@ documents.corpusstatistics  200  403  200  403      200
 documents.document    200  403     200     403      200
 documents.embeddingspace    200  200  200  403      200
 queries.conversation  200  403     200     403      200
+queries.evaluationset 200  200     200     200      200
+queries.evaluationrun 200  200     200     200      200
 queries.feedback      200  403     200     403      200
 webhooks.endpoint     200  200     200     200      302
 webhooks.delivery     200  403     200     403      200
@@ -54,6 +57,10 @@ SITE = """
 /admin/r/<path:content_type_id>/<path:object_id>/           404    404     302
 /admin/accounts/user/<id>/password/                         200    403     302
 /admin/queries/query/models/                                200    403     302
+/admin/queries/evaluationrun/compare/                       404    403     302
+/admin/queries/evaluationrun/<uuid:pk>/results/             200    403     302
+/admin/queries/query/<uuid:pk>/trace/                       200    403     302
+/admin/queries/query/<uuid:pk>/replay/                      405    403     302
 /admin/^(?P<app_label>auditlog|accounts|apikeys|webhooks|documents|queries)/$ 200    404     302
 /admin/(?P<url>.*)$                                         404    404     302
 /admin/logout/                                              405    405     302
@@ -83,7 +90,7 @@ def people(ours: Party) -> dict[str, Client]:
 @pytest.fixture
 def a_row_of_everything(ours: Party) -> dict[str, str]:
     """The id of one row of each model, by the model's label."""
-    ingest(ours.tenant, "There is a row of everything.")
+    hidden.evaluate(ours, ingest(ours.tenant, "There is a row of everything."))
     query = Query.objects.for_tenant(ours.tenant).create(
         id=uuid7(), tenant=ours.tenant, question="Whose?", created_at=timezone.now(), status="answered"
     )
@@ -109,6 +116,10 @@ def pages_of_models(rows: dict[str, str]) -> dict[str, tuple[int, str]]:
 
 
 def path_of(route: str, ours: Party) -> str:
+    if "<uuid:pk>" in route:
+        query = hidden.ask(ours, "Whose?")
+        row = EvaluationRun.objects.get() if "evaluationrun" in route else query
+        route = route.replace("<uuid:pk>", str(row.pk))
     path = route.replace("<id>", str(ours.user.pk)).replace("<path:content_type_id>/<path:object_id>", "1/2")
     return path.replace(
         "^(?P<app_label>auditlog|accounts|apikeys|webhooks|documents|queries)/$", "accounts/"
@@ -135,6 +146,7 @@ def test_pages_of_models(people: dict[str, Client], a_row_of_everything: dict[st
 
 
 def test_pages_of_the_site(people: dict[str, Client], ours: Party) -> None:
+    hidden.evaluate(ours, ingest(ours.tenant, "There is a run."))
     wrong = {}
     for route, (operator, staff, others) in read(SITE).items():
         for name, client in people.items():

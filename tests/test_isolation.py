@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from queries.models import Query
+from queries.models import EvaluationRun, EvaluationSet, Query
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
 from tests import hidden, walls
@@ -54,9 +54,28 @@ DELETE /api/documents/{id}               path  id               document   404 l
 GET    /api/documents/{id}/events        path  id               document   404 leaks
 GET    /api/documents/{id}/text          path  id               document   404 leaks
 POST   /api/documents/{id}/reprocess     path  id               document   404 leaks
+GET    /api/evaluations/runs             query cursor           cursor     200 leaks
+POST   /api/evaluations/runs             body  set              asked      404 leaks
+POST   /api/evaluations/runs             body  space            document   404 holds
+POST   /api/evaluations/runs             body  model            name       400 holds
+GET    /api/evaluations/runs/{id}        path  id               run        404 leaks
+DELETE /api/evaluations/runs/{id}        path  id               run        404 leaks
+POST   /api/evaluations/runs/{id}/cancel path  id               run        404 leaks
+GET    /api/evaluations/runs/{id}/comparison path id            run        404 leaks
+GET    /api/evaluations/runs/{id}/comparison query other        run        404 leaks
+GET    /api/evaluations/runs/{id}/results path id               run        404 leaks
+GET    /api/evaluations/runs/{id}/results query cursor          cursor     200 holds
+GET    /api/evaluations/sets             query cursor           cursor     200 leaks
+POST   /api/evaluations/sets             body  file             csv        400 leaks
+GET    /api/evaluations/sets/{id}        path  id               asked      404 leaks
+DELETE /api/evaluations/sets/{id}        path  id               asked      404 leaks
+GET    /api/evaluations/sets/{id}/questions path id             asked      404 leaks
+GET    /api/evaluations/sets/{id}/questions query cursor        cursor     200 holds
 GET    /api/history                      query cursor           cursor     200 leaks
 GET    /api/history/{id}                 path  id               query      404 leaks
 POST   /api/history/{id}/feedback        path  id               query      404 leaks
+GET    /api/history/{id}/trace           path  id               query      404 leaks
+POST   /api/history/{id}/replay          path  id               query      404 leaks
 GET    /api/keys                         query cursor           cursor     200 leaks
 POST   /api/keys                         body  collections[]    collection 404 leaks
 GET    /api/keys/{id}                    path  id               key        404 leaks
@@ -85,7 +104,7 @@ GET    /api/webhooks/{id}/deliveries     query cursor           cursor     200 h
 OURS = "A plain text about ladders, which stand at the wall of a quarry."
 # Free text that names no row. Whoever signs in with another's name, password or token is that other.
 NO_NAMES = {"question", "message", "title", "name", "comment", "format", "networks[]", "username", "password", "refresh",
-            "url", "description"}  # fmt: skip
+            "url", "description", "prompt"}  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/query": {"question": "Which password has the quarry?"},
     "POST /api/search": {"question": "Which password has the quarry?"},
@@ -94,9 +113,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/keys": {"name": "a program"},
     "POST /api/history/{id}/feedback": {"rating": "up"},
     "POST /api/webhooks": {"url": "https://hooks.example/"},
+    "POST /api/evaluations/sets": {"name": "a set"},
+    "POST /api/evaluations/runs": {"set": "01a1fbc0-0000-7000-8000-000000000002"},
 }
-OWN_WEBHOOK = UUID("01a1fbc0-0000-7000-8000-000000000001")
-OWN_CONVERSATION = UUID("01a1fbc0-0000-7000-8000-000000000002")
+# What stands in a path while a value is looked at that stands elsewhere.
+OWN = {
+    "webhooks": UUID("01a1fbc0-0000-7000-8000-000000000001"),
+    "sets": UUID("01a1fbc0-0000-7000-8000-000000000002"),
+    "runs": UUID("01a1fbc0-0000-7000-8000-000000000003"),
+    "chat": UUID("01a1fbc0-0000-7000-8000-000000000004"),
+}
 # The same question is sent twice, and has to be answered twice.
 ASKING = ("POST /api/query", "POST /api/chat")
 
@@ -127,8 +153,9 @@ def send(client: Client, place: Place, value: Any) -> Any:
     method, path = place.operation.split()
     if place.where == "path":
         path = path.replace(f"{{{place.name}}}", value)
-    path = path.replace("/webhooks/{id}", f"/webhooks/{OWN_WEBHOOK}")
-    path = path.replace("/chat/history/{id}", f"/chat/history/{OWN_CONVERSATION}")
+    path = path.replace("/chat/history/{id}", f"/chat/history/{OWN['chat']}")
+    for name, own in OWN.items():
+        path = path.replace(f"/{name}/{{id}}", f"/{name}/{own}")
     if place.where == "query":
         return client.generic(method, f"{path}?{place.name}={value}")
     body = dict(BODIES.get(place.operation, {}))
@@ -137,7 +164,7 @@ def send(client: Client, place: Place, value: Any) -> Any:
     if place.where == "body":
         body[place.name.removesuffix("[]")] = [value] if place.name.endswith("[]") else value
     headers = {place.name: value} if place.where == "header" else {}
-    if place.operation == "POST /api/documents":
+    if place.operation in {"POST /api/documents", "POST /api/evaluations/sets"}:
         return client.post(path, as_form(body), headers=headers)
     return client.generic(
         method, path, json.dumps(body).encode(), content_type="application/json", headers=headers
@@ -155,8 +182,10 @@ def boss(ours: Party) -> Client:
     ingest(ours.tenant, OURS)
     hidden.ask(ours, "How long is a ladder?")
     webhook, _ = make_webhook(ours, "https://hooks.example/")
-    Endpoint.objects.for_tenant(ours.tenant).filter(pk=webhook.pk).update(id=OWN_WEBHOOK)
-    make_conversation(ours.tenant, pk=OWN_CONVERSATION, user=ours.business, question="How long is a ladder?")
+    Endpoint.objects.for_tenant(ours.tenant).filter(pk=webhook.pk).update(id=OWN["webhooks"])
+    asked = EvaluationSet.objects.create(id=OWN["sets"], tenant=ours.tenant, name="our questions")
+    EvaluationRun.objects.create(id=OWN["runs"], tenant=ours.tenant, set=asked)
+    make_conversation(ours.tenant, pk=OWN["chat"], user=ours.business, question="How long is a ladder?")
     return session(ours.business)
 
 
@@ -219,7 +248,8 @@ def leak(row: Row, client: Client, secret: Hidden, *, refused: Sequence[int], ro
 
 # What an address shows is the same whatever another tenant has: lists, totals, statistics, sources and scores.
 SHOWN = ("GET /api/documents", "GET /api/history", "GET /api/keys", "GET /api/keys/self", "GET /api/usage", "GET /api/webhooks",
-         "GET /api/cache", "GET /api/chat/history", "POST /api/chat", "POST /api/query", "POST /api/search")  # fmt: skip
+         "GET /api/evaluations/sets", "GET /api/evaluations/runs", "GET /api/cache", "GET /api/chat/history", "POST /api/chat",
+         "POST /api/query", "POST /api/search")  # fmt: skip
 AT_NO_TENANTS = {"/api/token", "/api/token/refresh", "/api/schema", "/api/docs"}
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -13,9 +14,9 @@ from django.utils import timezone
 
 from apikeys.models import APIKey
 from documents.models import Document, DocumentText
-from queries.models import Conversation, Query
+from queries.models import Conversation, EvaluationRun, EvaluationSet, Query
 from ragsite.lib.identifiers import uuid7
-from tests import strangers
+from tests import hidden, strangers
 from tests.makers import Party, make_conversation, make_document, make_key
 from tests.problems import problem, without_request_id
 from tests.routes import everything, routes
@@ -50,6 +51,21 @@ GET     /api/chat/history                  401  403  403   200    403  200  200 
 GET     /api/chat/history/<uuid:pk>        401  403  403   200    403  404  200   403      404      403    404    404
 PATCH   /api/chat/history/<uuid:pk>        401  403  403   200    403  404  200   403      404      403    404    404
 DELETE  /api/chat/history/<uuid:pk>        401  403  403   204    403  404  204   403      404      403    404    404
+GET     /api/history/<uuid:pk>/trace       401  403  403   403    403  403  200   403      403      403    403    404
+POST    /api/history/<uuid:pk>/replay      401  403  403   403    403  403  200   403      403      403    403    404
+GET     /api/evaluations/sets              401  403  403   403    403  403  200   403      403      403    403    200
+POST    /api/evaluations/sets              401  403  403   403    403  403  201   403      403      403    403    201
+POST    /api/evaluations/sets/from-past    401  403  403   403    403  403  201   403      403      403    403    400
+GET     /api/evaluations/sets/<uuid:pk>    401  403  403   403    403  403  200   403      403      403    403    404
+DELETE  /api/evaluations/sets/<uuid:pk>    401  403  403   403    403  403  204   403      403      403    403    404
+GET     /api/evaluations/sets/<uuid:pk>/questions  401 403 403 403 403 403  200   403      403      403    403    404
+GET     /api/evaluations/runs              401  403  403   403    403  403  200   403      403      403    403    200
+POST    /api/evaluations/runs              401  403  403   403    403  403  202   403      403      403    403    404
+GET     /api/evaluations/runs/<uuid:pk>    401  403  403   403    403  403  200   403      403      403    403    404
+DELETE  /api/evaluations/runs/<uuid:pk>    401  403  403   403    403  403  204   403      403      403    403    404
+POST    /api/evaluations/runs/<uuid:pk>/cancel     401 403 403 403 403 403  200   403      403      403    403    404
+GET     /api/evaluations/runs/<uuid:pk>/results    401 403 403 403 403 403  200   403      403      403    403    404
+GET     /api/evaluations/runs/<uuid:pk>/comparison 401 403 403 403 403 403  200   403      403      403    403    404
 GET     /api/cache                         401  403  403   403    403  403  200   403      403      403    403    200
 DELETE  /api/cache                         401  403  403   403    403  403  204   403      403      403    403    204
 
@@ -90,6 +106,12 @@ CODES = {
     "t.user": "role",
     "t.boss": "role",
 }
+OWN_SET = UUID("01a1fbc0-0000-7000-8000-000000000002")
+# What takes a form with a file.
+FILES = {
+    "POST /api/documents": {},
+    "POST /api/evaluations/sets": {"name": "another set"},
+}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/token": {"username": "nobody", "password": "nothing"},
     "POST /api/token/refresh": {"refresh": "a.b.c"},
@@ -99,6 +121,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "PATCH /api/chat/history/<uuid:pk>": {"title": "Why"},
     "POST /api/history/<uuid:pk>/feedback": {"rating": "up"},
     "POST /api/keys": {"name": "a program"},
+    "POST /api/evaluations/sets/from-past": {"name": "a set", "origin": "history"},
+    "POST /api/evaluations/runs": {"set": str(OWN_SET)},
     "POST /api/webhooks": {"url": "https://hooks.example/"},
 }
 REFUSED = {"type": "urn:ragsite:problem:unauthenticated", "title": "Not signed in", "status": 401,
@@ -129,6 +153,8 @@ class Ours:
     query: Query
     webhook: Endpoint
     conversation: Conversation
+    asked: EvaluationSet
+    run: EvaluationRun
 
     def path(self, route: str) -> str:
         things = {
@@ -137,9 +163,13 @@ class Ours:
             "history": self.query,
             "webhooks": self.webhook,
             "chat": self.conversation,
+            "sets": self.asked,
+            "runs": self.run,
         }
-        thing = things.get(route.split("/")[2]) if "<uuid:pk>" in route else None
-        return route.replace("<uuid:pk>", str(thing.pk)) if thing else route
+        name = route.removeprefix("/api/evaluations").removeprefix("/api").split("/")[1]
+        thing = things.get(name) if "<uuid:pk>" in route else None
+        path = route.replace("<uuid:pk>", str(thing.pk)) if thing else route
+        return f"{path}?other={self.run.pk}" if path.endswith("/comparison") else path
 
 
 @pytest.fixture(autouse=True)
@@ -159,19 +189,23 @@ def things(ours: Party, world: World) -> Ours:
     DocumentText.objects.for_tenant(ours.tenant).create(tenant=ours.tenant, document=document, text="ours")
     query = Query.objects.for_tenant(ours.tenant).create(
         id=uuid7(), tenant=ours.tenant, question="Whose?", created_at=timezone.now(), status="answered",
-        key=world.query_key, user=ours.user
+        key=world.query_key, user=ours.user, trace=hidden.TRACE, sources=[{"n": 1, "document_id": str(document.pk)}],
     )  # fmt: skip
     webhook, _ = make_webhook(ours, "https://hooks.example/")
     conversation = make_conversation(ours.tenant, key=world.query_key)
-    return Ours(document, make_key(ours.tenant)[0], query, webhook, conversation)
+    asked = EvaluationSet.objects.create(id=OWN_SET, tenant=ours.tenant, name="a few questions")
+    run = EvaluationRun.objects.create(tenant=ours.tenant, set=asked)
+    return Ours(document, make_key(ours.tenant)[0], query, webhook, conversation, asked, run)
 
 
 def call(client: Client, row: str, *, path: str) -> Any:
     """The response to a request that is in order; what it changed is as it was before."""
     method, cookies = row.partition(" ")[0], SimpleCookie(client.cookies)
     with transaction.atomic():
-        if row == "POST /api/documents":
-            response = client.post(path, {"file": SimpleUploadedFile("a.txt", b"text")})
+        if row in FILES:
+            response = client.post(
+                path, {**FILES[row], "file": SimpleUploadedFile("a.txt", b"question\nWhy?")}
+            )
         else:
             response = client.generic(method, path, _json(row), content_type="application/json")
         transaction.set_rollback(True)

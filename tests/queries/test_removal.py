@@ -20,6 +20,7 @@ from accounts.models import Tenant
 from apikeys import keys, usage
 from documents.models import Chunk, Collection, Document
 from queries import recording, removal
+from queries.evaluations import running, runs, sets
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.accounts.test_admin import submit
@@ -50,6 +51,9 @@ def live(party: Party, operator: Client) -> None:
         assert rated.status_code == 200
     Client(HTTP_X_API_KEY=raw).get("/api/keys/self")
     drain()
+    few = sets.upload(party.tenant.pk, name="leave", content=b"question\nHow long is leave?\n")
+    runs.begin(few, answers=False)
+    running.step()
     browser = Client()
     browser.force_login(party.user)
     browser.get("/api/history")

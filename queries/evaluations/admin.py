@@ -1,0 +1,173 @@
+"""Evaluation sets, runs and two runs side by side, for operators."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+
+from queries import tasks
+from queries.evaluations import runs, states
+from queries.evaluations.forms import NewRunForm, NewSetForm
+from queries.evaluations.scoring import MEASURES
+from queries.models import EvaluationQuestion, EvaluationRun, EvaluationSet
+from ragsite.lib.admins import ReadOnlyAdmin
+from ragsite.lib.errors import AppError
+
+MOST_SHOWN = 200  # questions of a page
+
+
+class _MadeByItsForm(ReadOnlyAdmin):
+    """Rows that the form of a new one makes, and that nobody edits."""
+
+    new_form: Any
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(f"queries.add_{self.opts.model_name}")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(f"queries.delete_{self.opts.model_name}")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
+        return super().get_form(
+            request, obj, change, **(kwargs if obj else {**kwargs, "form": self.new_form})
+        )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if obj else list(self.new_form.base_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_readonly_fields(request, obj) if obj else []
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        form.instance = form.made
+        return form.made
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Its form has made it."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """It has nothing besides its row."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with them, which cannot be deleted by itself, may be too much to list."""
+        return [str(row) for row in objs], {}, set(), []
+
+
+@admin.register(EvaluationSet)
+class EvaluationSetAdmin(_MadeByItsForm):
+    list_display = ["name", "tenant", "size", "created_at"]
+    list_filter = ["tenant"]
+    list_select_related = ["tenant"]
+    search_fields = ["name", "tenant__name"]
+    readonly_fields = ["first_questions"]
+    new_form = NewSetForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EvaluationSet]:
+        return super().get_queryset(request).annotate(size=Count("questions"))
+
+    @admin.display(description="questions", ordering="size")
+    def size(self, row: EvaluationSet) -> int:
+        return row.size  # type: ignore[attr-defined]  # annotated above
+
+    @admin.display(description="the first questions")
+    def first_questions(self, row: EvaluationSet) -> Any:
+        questions = EvaluationQuestion.objects.for_tenant(row.tenant_id).filter(set=row)[:20]
+        return "\n".join(f"{question.ordinal}. {question.question}" for question in questions)
+
+
+@admin.register(EvaluationRun)
+class EvaluationRunAdmin(_MadeByItsForm):
+    list_display = [
+        "__str__",
+        "set",
+        "tenant",
+        "status",
+        "progress",
+        "tried",
+        "cost_usd",
+        "created_at",
+        "results",
+    ]
+    list_filter = ["status", "tenant"]
+    list_select_related = ["set", "tenant", "space"]
+    search_fields = ["name", "set__name"]
+    exclude = ["claim", "leased_until", "attempts", "stepped_at"]
+    actions = ["cancel", "compare"]
+    new_form = NewRunForm
+
+    @admin.display(description="asked")
+    def progress(self, run: EvaluationRun) -> str:
+        return format_html('<progress value="{0}" max="{1}"></progress> {0} of {1}', run.done, run.total)
+
+    @admin.display(description="tried out")
+    def tried(self, run: EvaluationRun) -> str:
+        names = ("prompt", "top_k", "distance_threshold", "model", "space")
+        return ", ".join(name for name in names if getattr(run, name) not in (None, ""))
+
+    @admin.display(description="results")
+    def results(self, run: EvaluationRun) -> str:
+        return format_html(
+            '<a href="{}">show</a>', reverse("admin:queries_evaluationrun_results", args=[run.pk])
+        )
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        tasks.evaluate.delay_on_commit()
+
+    @admin.action(description="End the selected runs", permissions=["delete"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[EvaluationRun]) -> None:
+        for run in queryset:
+            try:
+                states.cancel(run)
+            except AppError as error:
+                messages.warning(request, f"{run}: {error.detail}")
+
+    @admin.action(description="Compare the two selected runs")
+    def compare(self, request: HttpRequest, queryset: QuerySet[EvaluationRun]) -> HttpResponse | None:
+        chosen = list(queryset.order_by("pk").values_list("pk", flat=True))
+        if len(chosen) != 2:
+            messages.warning(request, "Select two runs of one set.")
+            return None
+        asked = urlencode({"before": str(chosen[0]), "after": str(chosen[1])})
+        return HttpResponseRedirect(f"{reverse('admin:queries_evaluationrun_compare')}?{asked}")
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view
+        own = [
+            path("compare/", view(self.comparison_page), name="queries_evaluationrun_compare"),
+            path("<uuid:pk>/results/", view(self.results_page), name="queries_evaluationrun_results"),
+        ]
+        return own + super().get_urls()
+
+    def results_page(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        run = self._run(request, str(pk))
+        rows = states.results(run).select_related("question").order_by("question__ordinal")
+        page = {"run": run, "results": rows[:MOST_SHOWN], "measures": MEASURES, "title": f"Results of {run}"}
+        return self._page(request, "queries/results.html", page)
+
+    def comparison_page(self, request: HttpRequest) -> HttpResponse:
+        before, after = (self._run(request, request.GET.get(name, "")) for name in ("before", "after"))
+        try:
+            compared = runs.compare(before, after, limit=MOST_SHOWN)
+        except AppError as error:
+            messages.warning(request, error.detail)
+            return HttpResponseRedirect(reverse("admin:queries_evaluationrun_changelist"))
+        return self._page(request, "queries/comparison.html", {"compared": compared, "title": "Two runs"})
+
+    def _run(self, request: HttpRequest, identifier: str) -> EvaluationRun:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            rows = EvaluationRun.objects.across_tenants().select_related("set", "tenant", "space")
+            return rows.one(identifier)
+        except AppError as error:
+            raise Http404 from error
+
+    def _page(self, request: HttpRequest, template: str, page: dict[str, Any]) -> HttpResponse:
+        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **page})

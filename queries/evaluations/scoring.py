@@ -1,0 +1,89 @@
+"""How well one question was answered, and a run's means. Pure.
+
+Rankings are of documents, each once, at its best passage. A question that names no document has no scores of
+retrieval, and one without an expected answer none of its words: means are over the questions that have them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from queries import metrics
+
+Scores = dict[str, float]
+
+_OF_RANKINGS: Final[Mapping[str, Callable[[Sequence[str], AbstractSet[str]], float]]] = {
+    "recall@5": lambda ranking, relevant: metrics.recall(ranking, relevant, at=5),
+    "recall@10": lambda ranking, relevant: metrics.recall(ranking, relevant, at=10),
+    "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
+    "nDCG@10": lambda ranking, relevant: metrics.ndcg(ranking, relevant, at=10),
+}
+# In the order in which people read them. `given`: an expected document is among the sources; `page`: and its page.
+MEASURES: Final = (*_OF_RANKINGS, "given", "page", "citation precision", "answered", "expected words")
+
+
+def of_ranking(ranking: Sequence[str], relevant: AbstractSet[str]) -> Scores:
+    if not relevant:
+        return {}
+    return {name: round(measure(ranking, relevant), 6) for name, measure in _OF_RANKINGS.items()}
+
+
+def of_sources(
+    sources: Sequence[tuple[str, int | None, int | None]], expected: Sequence[tuple[str, int | None]]
+) -> Scores:
+    """Sources are documents with their first and last page; what is expected are documents, some with a page."""
+    if not expected:
+        return {}
+    documents = {document for document, _ in expected}
+    scores = {"given": float(any(document in documents for document, _, _ in sources))}
+    pages = {(document, page) for document, page in expected if page is not None}
+    if pages:
+        scores["page"] = float(
+            any(
+                document == wanted and first is not None and first <= page <= (last or first)
+                for document, first, last in sources
+                for wanted, page in pages
+            )
+        )
+    return scores
+
+
+def of_citations(cited: Sequence[str], relevant: AbstractSet[str]) -> Scores:
+    """The part of the cited sources that are of an expected document."""
+    if not cited or not relevant:
+        return {}
+    return {"citation precision": sum(document in relevant for document in cited) / len(cited)}
+
+
+def of_words(answer: str, expected: str) -> Scores:
+    """Whether the expected words stand in the answer, in whatever case and white space."""
+    if not expected:
+        return {}
+    return {"expected words": float(_plain(expected) in _plain(answer))}
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def means(scores: Iterable[Scores]) -> dict[str, dict[str, float]]:
+    """By measure its mean, and over how many questions."""
+    columns: dict[str, list[float]] = {}
+    for row in scores:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    return {
+        name: {"mean": round(fmean(columns[name]), 4), "questions": len(columns[name])}
+        for name in MEASURES
+        if name in columns
+    }
+
+
+def latency(milliseconds: Sequence[float]) -> dict[str, Any]:
+    if not milliseconds:
+        return {"p50_ms": None, "p95_ms": None}
+    p50, p95 = np.percentile(np.asarray(milliseconds), [50, 95])
+    return {"p50_ms": round(float(p50), 1), "p95_ms": round(float(p95), 1)}

@@ -1,0 +1,110 @@
+"""Asks a past question again, of today's corpus and with today's settings, and says what is different."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from uuid import UUID
+
+from apikeys.callers import Caller
+from apikeys.models import APIKey, KeyCollection
+from documents.models import Document
+from queries import answering, differences, explaining
+from queries.answers import Answer, Ask
+from queries.differences import Place
+from queries.explaining import Made
+from queries.models import Query
+
+# Parameters that are kept as they were given.
+_PLAIN = [field.name for field in fields(Ask) if field.name not in {"question", "document_ids", "turns"}]
+NARROWED = "replay"  # the name of such a caller's rights; nothing is cached under it
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The new answer, which is in the history as any other, and what is different from the one then."""
+
+    made: Answer
+    difference: Mapping[str, Any]
+
+
+def again(query: Query, caller: Caller, *, query_id: UUID) -> Replayed:
+    """Asked and paid by `caller`, who may be of any rights, within those of whoever asked then.
+
+    Raises NotFound where there is no trace to go by, or a collection that it names is gone; and what answering raises.
+    """
+    then = explaining.made(query)
+    asking = narrowed(caller, query, then.trace)
+    made = answering.answer(asking, _asked(then), query_id=query_id)
+    trace = {**made.trace, "replay_of": str(query.pk)}
+    Query.objects.for_tenant(query.tenant_id).filter(pk=query_id).update(trace=trace)
+    return Replayed(made, _difference(query, then, made))
+
+
+def narrowed(caller: Caller, query: Query, trace: Mapping[str, Any]) -> Caller:
+    """The caller, held to what whoever asked then could read, and their key still can."""
+    allowed: set[UUID] | None = None if trace["rights"] is None else {UUID(pk) for pk in trace["rights"]}
+    for held in (_of_key(query), None if caller.collections is None else set(caller.collections)):
+        if held is not None:
+            allowed = held if allowed is None else allowed & held
+    if allowed is None:
+        return caller
+    return Caller(
+        tenant_id=caller.tenant_id,
+        key_id=caller.key_id,
+        user_id=caller.user_id,
+        role=caller.role,
+        scopes=caller.scopes,
+        collections=tuple(sorted(allowed)),
+        rights=NARROWED,
+    )
+
+
+def _of_key(query: Query) -> set[UUID] | None:
+    """What the key that asked may read today; None: everything, or there is no such key any more."""
+    if query.key_id is None:
+        return None
+    key = APIKey.objects.for_tenant(query.tenant_id).filter(pk=query.key_id).first()
+    if key is None or not key.restricted:
+        return None
+    held = KeyCollection.objects.for_tenant(query.tenant_id).filter(key=key)
+    return set(held.values_list("collection_id", flat=True))
+
+
+def _asked(then: Made) -> Ask:
+    """The same question and parameters. Documents that were removed since are left out."""
+    asked, query = then.trace["asked"], then.query
+    documents = asked.get("document_ids")
+    if documents is not None:
+        there = Document.objects.for_tenant(query.tenant_id).filter(pk__in=documents)
+        documents = tuple(sorted(there.values_list("pk", flat=True)))
+    plain = {name: asked[name] for name in _PLAIN if name in asked}
+    return Ask(question=explaining.searched(query), document_ids=documents, **plain)
+
+
+def _difference(query: Query, then: Made, made: Answer) -> dict[str, Any]:
+    before, after = _places(then.trace), _places(made.trace)
+    changed = differences.sources(before, after)
+    named = explaining.titles(query.tenant_id, [source["document_id"] for source in changed])
+    for source in changed:
+        source["title"] = named.get(source["document_id"], (None, None))[0]
+    return {
+        "sources": changed,
+        "answer": {
+            "then": query.answer,
+            "now": made.generated.text,
+            "pieces": [piece._asdict() for piece in differences.texts(query.answer, made.generated.text)],
+        },
+        "settings": differences.settings(_settings(then.trace), _settings(made.trace)),
+    }
+
+
+def _places(trace: Mapping[str, Any]) -> list[Place]:
+    return [
+        Place(row["n"], row["chunk"], row["document"], row["page"], row["start"], row["end"])
+        for row in explaining.sources(trace)
+    ]
+
+
+def _settings(trace: Mapping[str, Any]) -> dict[str, Any]:
+    space = trace.get("space")
+    return {**trace["settings"], "space": space[1] if space else None, "lexical_weight": trace.get("weight")}
