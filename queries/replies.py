@@ -17,7 +17,8 @@ from apikeys.usage import Spent
 from queries import answering, generation
 from queries.answering import Part
 from queries.answers import Answer, Ask
-from queries.lookup import Place
+from queries.asking import Given, Parts
+from queries.seals import Kept
 from ragsite.lib import row_security, server_sent
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError
@@ -29,9 +30,10 @@ INTERNAL = 500
 logger = structlog.get_logger(__name__)
 
 
-def whole(request: Request, made: Answer) -> Response:
-    usage.spend(request, made.generated.spent)
-    return Response(_fresh(request, made))
+def whole(request: Request, ask: Ask, given: Given) -> HttpResponse:
+    if isinstance(given, Kept):
+        return kept(request, ask.question, given.body)
+    return Response(_fresh(request, given))
 
 
 def kept(request: Request, question: str, shared: bytes) -> HttpResponse:
@@ -53,9 +55,11 @@ def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttp
     return server_sent.streaming(iter(events))
 
 
-def stream(request: Request, ask: Ask, *, place: Place) -> StreamingHttpResponse:
+def stream(request: Request, ask: Ask, given: Parts | Kept) -> StreamingHttpResponse:
     """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
-    events = Events(request, ask, place)
+    if isinstance(given, Kept):
+        return kept_stream(request, ask.question, given.body)
+    events = Events(request, ask, given)
     usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
     return server_sent.streaming(events)
 
@@ -68,15 +72,14 @@ class Events:
     thread, in the middle of another statement, whose connection it would then wait for in vain.
     """
 
-    def __init__(self, request: Request, ask: Ask, place: Place) -> None:
+    def __init__(self, request: Request, ask: Ask, parts: Parts) -> None:
         self._request = request
         # Asked here, and not when the events are sent: telling who calls also lets the thread touch their rows, which
         # nothing ends once the request's middleware is over.
         self._caller = callers.of(request)
         self._ask = ask
-        self._place = place
         self._recorded = False
-        self._parts = answering.stream(self._caller, ask, query_id=request_id(request))
+        self._parts = parts
         self._events = self._made(next(self._parts))
 
     def __iter__(self) -> Iterator[bytes]:
@@ -105,8 +108,6 @@ class Events:
     def _made(self, first: Part) -> Generator[bytes, None, None]:
         try:
             made = yield from _events_until_answer(chain([first], self._parts))
-            self._place.keep(made)
-            usage.spend(self._request, made.generated.spent)
             status, last = 200, _event("done", _fresh(self._request, made))
         except AppError as error:
             status, last = _failed(self._request, error)

@@ -343,5 +343,9 @@ ANSWER_BASE_URL = environment.text("ANSWER_BASE_URL", "https://api.openai.com/v1
 ANSWER_API_KEY = environment.secret("ANSWER_API_KEY")
 ANSWER_TIMEOUT_SECONDS = environment.integer("ANSWER_TIMEOUT_SECONDS", 30, minimum=1)
 ANSWER_MAX_TOKENS = environment.integer("ANSWER_MAX_TOKENS", 1_000, minimum=1)
+# Of a tenant that says nothing else, and the most that one can say.
 ANSWER_CACHE_SECONDS = environment.integer("ANSWER_CACHE_SECONDS", 3600, minimum=1)
+ANSWER_CACHE_MAX_SECONDS = environment.integer("ANSWER_CACHE_MAX_SECONDS", 86_400, minimum=1)
+ANSWER_CACHE_BYTES = environment.integer("ANSWER_CACHE_BYTES", 32 * 1024**2)
+ANSWER_CACHE_MAX_BYTES = environment.integer("ANSWER_CACHE_MAX_BYTES", 256 * 1024**2)
 MODEL_PRICES = environment.prices("MODEL_PRICES", "gpt-4o-mini=0.15/0.60")

@@ -7,7 +7,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.chaos import ingestion, limits, malformed, outages, pooled, records, reembed, revocation, waiting
+from tests.chaos import (
+    flight,
+    ingestion,
+    limits,
+    malformed,
+    neighbours,
+    outages,
+    pooled,
+    records,
+    reembed,
+    revocation,
+    waiting,
+)
 from tests.chaos.report import Report
 
 CASES: dict[str, Callable[[], Report]] = {
@@ -19,6 +31,8 @@ CASES: dict[str, Callable[[], Report]] = {
     "limits-storm-http": limits.whole_storm_over_http,
     "retry-after": waiting.whole,
     "pooled": pooled.whole,
+    "flight": flight.whole,
+    "neighbours": neighbours.whole,
     "records": records.whole,
     "records-redis-killed": records.whole_redis_killed,
     "records-redis-unsynced": records.whole_redis_unsynced,
