@@ -18,7 +18,7 @@ from tests.chaos.traffic import Client, carrying
 from tests.model_server import Behaviour
 from tests.site import Site
 
-ROUNDS = 200
+ROUNDS = 100
 WAYS = ({}, {"stream": True}, {"use_cache": False}, {"stream": True, "use_cache": False})
 _ANSWERED = 200
 _ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
