@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from django.db import IntegrityError, connection
 
 from apikeys.callers import Caller
 from apikeys.models import APIKey, IdempotentRequest
-from ragsite.lib import postgres
+from ragsite.lib import postgres, waiting
 from ragsite.lib.errors import Conflict, Invalid, Unauthenticated
 
 MAX_KEY = 255
@@ -124,7 +124,7 @@ def begin(request: Sent) -> Kept | None:
                 code="idempotency_in_progress",
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
-        sleep(_PAUSE_SECONDS)
+        waiting.pause(_PAUSE_SECONDS)
     return None
 
 

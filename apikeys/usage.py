@@ -189,6 +189,12 @@ def tab(request: UUID, accounts: tuple[UUID, ...]) -> Tab:
     return _tabs.setdefault(request, Tab(accounts))
 
 
+def taken(request: UUID) -> Spent:
+    """What a request that is being answered has taken from models until now."""
+    open_tab = _tabs.get(request)
+    return open_tab.spent().within_bounds() if open_tab is not None else Spent()
+
+
 def record(entry: Entry) -> None:
     """Keeps a record safe before the request is answered: on the stream, or else in Postgres."""
     owed = _tabs.pop(entry.id, None)

@@ -2,12 +2,18 @@
 """How gunicorn serves ragsite, in a container and under `make up` alike."""
 
 import os
+import resource
+import socket
+import struct
 from typing import Any
 
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
-threads = int(os.environ.get("WEB_THREADS", "8"))
+# Most of them wait for a model, and cost next to nothing meanwhile; they are started when they are first needed. How many
+# may wait is bounded (LONG_REQUESTS), and how many compute (ragsite/lib/turns.py).
+threads = int(os.environ.get("WEB_THREADS", "256"))
+worker_connections = 1000 + threads  # a thousand that are kept open, beside those that are being answered
 timeout = 60  # a worker whose main thread says nothing for so long is killed; requests run in other threads
 graceful_timeout = (
     8  # requests under way get this long at a stop, less than what a supervisor or Docker waits
@@ -18,6 +24,24 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108  the heartbeat files, which a disk cou
 # whatever the proxy keeps from strangers by its path.
 forwarder_headers = ""
 control_socket_disable = True  # it would be one file a user, and two sites would fight over it
+
+
+# A client that takes nothing for so long, or does not go on with its request, is cut off: else it would hold its thread
+# for as long as it likes.
+SILENT_SECONDS = 30
+# A socket for each connection, one to the model for each that waits: more than the 1,024 that are usual.
+_most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+_wanted = 2 * worker_connections + 1000
+resource.setrlimit(
+    resource.RLIMIT_NOFILE, (_wanted if _most == resource.RLIM_INFINITY else min(_wanted, _most), _most)
+)
+
+
+def when_ready(server: Any) -> None:
+    """What is set on a listening socket holds for each connection that it takes."""
+    for listener in server.LISTENERS:
+        for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SILENT_SECONDS, 0))
 
 
 def on_starting(server: Any) -> None:

@@ -1,7 +1,8 @@
 """A document's state as server-sent events: as it is, then each change of it, until it is ready, failed or deleted.
 
 Each stream holds a thread of its process, so that a process keeps no more than EVENT_STREAMS of them, none for longer
-than EVENT_STREAM_SECONDS; between two looks at the row it holds no connection to Postgres.
+than EVENT_STREAM_SECONDS; between two looks at the row it holds no connection to Postgres. It ends when its client is
+found to have left.
 """
 
 import threading
@@ -19,11 +20,11 @@ from rest_framework.renderers import JSONRenderer
 
 from documents.models import Document
 from documents.serializers import DocumentOut
-from ragsite.lib import postgres, row_security, server_sent
+from ragsite.lib import postgres, presence, row_security, server_sent
 from ragsite.lib.errors import Unavailable
 
 LOOK_SECONDS = 0.5
-# How soon it is found that a client left: at the second write after that. No proxy gives up so early.
+# No proxy gives up so early.
 KEEP_ALIVE_SECONDS = 5.0
 _ALIVE = b": nothing new\n\n"
 _COME_BACK = b": come back\nretry: 1000\n\n"
@@ -83,6 +84,9 @@ class Following:
         quiet = monotonic() + KEEP_ALIVE_SECONDS
         while monotonic() < min(quiet, self._until):
             sleep(LOOK_SECONDS)
+            if presence.has_left():
+                self._over = True
+                return _ALIVE
             try:
                 event = self._seen_now()
             except postgres.DOWN:

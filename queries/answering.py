@@ -1,7 +1,7 @@
 """Answers a question: retrieves, generates, checks, and writes down what was asked and answered."""
 
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -17,9 +17,8 @@ from queries import generation, history
 from queries.answers import Answer, Ask, sources
 from queries.generation import Generated
 from queries.models import Query
-from ragsite.lib.errors import AppError, Invalid, NotFound
-
-CLIENT_LEFT = "client_left"
+from ragsite.lib import presence, rooms, turns
+from ragsite.lib.errors import AppError, ClientLeft, Invalid, NotFound
 
 Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
 
@@ -39,20 +38,29 @@ class _Question:
 def retrieve(caller: Caller, ask: Ask) -> Found:
     """The chunks that the answer would be made from."""
     tenant = caller.tenant()
-    return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
+    with turns.turn():
+        return search.hybrid(scope(caller, ask), ask.question, top_k=ask.top_k or tenant.top_k)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
-    """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked."""
-    question = _allowed(caller, ask, query_id)
+    """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked.
+
+    Raises Unavailable where too many wait already, and ClientLeft when nobody waits for it any more.
+    """
+    with _room(caller):
+        return _answer(_allowed(caller, ask, query_id))
+
+
+def _answer(question: _Question) -> Answer:
     with _failures_kept(question):
         found = _found(question)
+        presence.check()  # or a model would be asked for nobody
         generating = perf_counter()
         generated = generation.generate(
-            ask.question,
+            question.ask.question,
             found.hits,
             idf=found.idf,
-            purse=CallersPurse(caller, query_id),
+            purse=CallersPurse(question.caller, question.query_id),
             tenant_prompt=question.tenant.prompt,
         )
     return _kept(question, found, generated, generating=generating)
@@ -61,19 +69,25 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
     """The sources, then the answer's text in pieces, and last the answer, which is in the history by then.
 
-    Closing it before its end closes the call to the model; `leave` is then for the caller to say.
+    Closing it before its end closes the call to the model; `leave` is then for the caller to say. Raises as `answer`
+    does, of which it says what it can before the first part.
     """
-    question = _allowed(caller, ask, query_id)
+    with _room(caller):
+        yield from _stream(_allowed(caller, ask, query_id))
+
+
+def _stream(question: _Question) -> Generator[Part, None, None]:
     generated = None
     with _failures_kept(question):
         found = _found(question)
         yield from sources(found.hits)
+        presence.check()
         generating = perf_counter()
         told = generation.stream(
-            ask.question,
+            question.ask.question,
             found.hits,
             idf=found.idf,
-            purse=CallersPurse(caller, query_id),
+            purse=CallersPurse(question.caller, question.query_id),
             tenant_prompt=question.tenant.prompt,
         )
         with closing(told):
@@ -88,7 +102,15 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
-    history.save_failure(caller, ask.question, query_id=query_id, code=CLIENT_LEFT, milliseconds=milliseconds)
+    with turns.turn(for_client=False):
+        history.save_failure(
+            caller, ask.question, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds
+        )
+
+
+def _room(caller: Caller) -> AbstractContextManager[None]:
+    """An answer that quotes is made at once; one by a model is waited for."""
+    return rooms.room(caller.tenant_id) if generation.is_by_model() else nullcontext()
 
 
 def _allowed(caller: Caller, ask: Ask, query_id: UUID) -> _Question:
@@ -101,20 +123,22 @@ def _failures_kept(question: _Question) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        history.save_failure(
-            question.caller,
-            question.ask.question,
-            query_id=question.query_id,
-            code=error.error_code,
-            milliseconds=_since(question.started),
-        )
+        with turns.turn(for_client=False):
+            history.save_failure(
+                question.caller,
+                question.ask.question,
+                query_id=question.query_id,
+                code=error.error_code,
+                milliseconds=_since(question.started),
+            )
         raise
 
 
 def _found(question: _Question) -> Found:
     """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
     tenant, ask = question.tenant, question.ask
-    found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
+    with turns.turn():
+        found = search.hybrid(question.scope, ask.question, top_k=ask.top_k or tenant.top_k)
     near = any(hit.bm25 > 0 or hit.cosine >= 1 - tenant.distance_threshold for hit in found.hits)
     return found if near else replace(found, hits=[])
 
@@ -122,7 +146,8 @@ def _found(question: _Question) -> Found:
 def _kept(question: _Question, found: Found, generated: Generated, *, generating: float) -> Answer:
     timings = {**found.timings_ms, "generate": _since(generating)}
     made = Answer(question.query_id, question.ask.question, generated, found.hits, timings)
-    history.save(question.caller, made, milliseconds=_since(question.started))
+    with turns.turn(for_client=False):
+        history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 
 

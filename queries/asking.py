@@ -14,6 +14,7 @@ from queries.answers import Answer, Ask
 from queries.flight import ALONE, Seat
 from queries.lookup import Place
 from queries.seals import Kept
+from ragsite.lib import turns
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
 
@@ -79,16 +80,17 @@ def _boarded(request: Request, caller: Caller, ask: Ask, *, use_cache: bool) -> 
     try:
         boarded = flight.board(place.name)
     except AppError as error:
-        milliseconds = elapsed_ms(request)
-        history.save_failure(
-            caller,
-            ask.question,
-            query_id=request_id(request),
-            code=error.error_code,
-            milliseconds=milliseconds,
-        )
+        _note_failure(request, caller, ask, error)
         raise
     if isinstance(boarded, Kept):
         cache.count_hit_instead(caller.tenant_id)
-        lookup.record(request, caller, question=ask.question, kept=boarded)
+        lookup.record(request, caller, ask, kept=boarded)
     return boarded
+
+
+def _note_failure(request: Request, caller: Caller, ask: Ask, error: AppError) -> None:
+    query_id, milliseconds = request_id(request), elapsed_ms(request)
+    with turns.turn(for_client=False):  # hundreds may have waited for one answer
+        history.save_failure(
+            caller, ask.question, query_id=query_id, code=error.error_code, milliseconds=milliseconds
+        )

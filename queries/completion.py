@@ -1,7 +1,7 @@
 """Answers by a chat model. Only a site that has one imports this: the vendor's client takes most of a second to load."""
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 from django.conf import settings
 
@@ -11,6 +11,7 @@ from documents.search import Hit
 from queries import citations, prices, prompts
 from queries.generation import Generated
 from ragsite.lib import llm
+from ragsite.lib.errors import ClientLeft
 from ragsite.lib.llm import ChatEndpoint, Completion
 
 
@@ -18,7 +19,8 @@ def complete(question: str, hits: Sequence[Hit], *, purse: Purse, tenant_prompt:
     """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
     messages = prompts.messages(question, hits, tenant_prompt=tenant_prompt)
     purse.reserve(prices.most(messages))
-    completion = llm.complete(_endpoint(), messages)
+    with _paid_when_left(purse):
+        completion = llm.complete(_endpoint(), messages)
     spent = prices.spent(completion, messages)
     purse.take(spent)
     return _generated(citations.keep_given(completion.text, _given(hits)), completion, spent)
@@ -47,13 +49,23 @@ def stream(
                 purse.take(completions[0][1])
 
     shown = []
-    with closing(told):
+    with closing(told), _paid_when_left(purse):
         for text in citations.checked(pieces(), _given(hits)):
             shown.append(text)
             yield text
     if not shown:
         yield prompts.NOT_FOUND
     yield _generated("".join(shown), *completions[0])
+
+
+@contextmanager
+def _paid_when_left(purse: Purse) -> Iterator[None]:
+    """Who leaves while the model thinks has had it think, and does not get to know what that came to."""
+    try:
+        yield
+    except ClientLeft:
+        purse.take(Spent(cost_usd=purse.reserved))
+        raise
 
 
 def _endpoint() -> ChatEndpoint:

@@ -13,20 +13,19 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from redis import Redis
 
-from queries import cache
+from queries import cache, generation
 from queries.answers import Answer
 from queries.cache import Name
 from queries.seals import Kept, seal, unseal
-from ragsite.lib import leases, redis_client
+from ragsite.lib import leases, redis_client, rooms, waiting
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.leases import Lease
 
@@ -89,7 +88,7 @@ class Seat:
             leases.release(lease)
 
     def _fail(self, error: AppError) -> None:
-        if self._name is None or self._lease is None or type(error).__name__ not in _TOLD:
+        if self._name is None or self._lease is None or not _is_told(error):
             return
         place, token = cache.outcome(self._name, self._lease.token), self._lease.token
         told = [type(error).__name__, error.detail, error.error_code, error.headers]
@@ -102,6 +101,11 @@ class Seat:
         if lease is not None:
             leases.drop(lease)
         return lease
+
+
+def _is_told(error: AppError) -> bool:
+    """Whether it is the model's, and no want of room where this one asked."""
+    return type(error).__name__ in _TOLD and error.error_code != "too_many_waiting"
 
 
 ALONE = Seat()  # nobody can wait for it, so that all may share it
@@ -123,39 +127,47 @@ class _Passenger:
         self._own = leases.lease(f"flight:{name}")
         self._followed = ""  # the token of who leads
         self._no_answer = ""
+        self._patience = 0.0  # until when Redis is waited for
         self._deadline = time.monotonic() + settings.ANSWER_TIMEOUT_SECONDS + SLACK_SECONDS
 
     def board(self) -> Seat | Kept:
-        pause, patience = FIRST_PAUSE_SECONDS, 0.0
-        while True:
-            seen: Any = redis_client.attempted(self._look)
-            now = time.monotonic()
-            if seen is None and now >= patience:
-                return Seat(self._name)
-            if seen is not None:
-                found = self._judged(*seen)
-                if found is not None:
-                    return found
-                patience = now + leases.LEASE_SECONDS  # a Redis that only stutters loses no flight
-            if now >= self._deadline:
-                return Seat(self._name)
-            _let_go_of_postgres()
-            time.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311  so that they do not all look at once
-            pause = min(1.5 * pause, LONGEST_PAUSE_SECONDS)
+        seen = self._seen()
+        return seen if seen is not None else self._waited()
+
+    def _waited(self) -> Seat | Kept:
+        # Who waits for a leader that asks a model holds a thread as long as the leader does, and is counted like it.
+        by_model = generation.is_by_model()
+        with rooms.room(self._name.tenant_id) if by_model else nullcontext():
+            pause = FIRST_PAUSE_SECONDS
+            while time.monotonic() < self._deadline:
+                waiting.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311  so that they do not all look at once
+                pause = min(1.5 * pause, LONGEST_PAUSE_SECONDS)
+                seen = self._seen()
+                if seen is not None:
+                    return seen
+        return Seat(self._name)
+
+    def _seen(self) -> Seat | Kept | None:
+        """What came of a look; None: to look again. A Redis that only stutters loses no flight."""
+        seen: Any = redis_client.attempted(self._look)
+        if seen is not None:
+            self._patience = time.monotonic() + leases.LEASE_SECONDS
+            return self._judged(*seen)
+        return None if time.monotonic() < self._patience else Seat(self._name)
 
     def _look(self, client: Redis) -> Any:
         names = [str(self._name), self._own.name, cache.outcome(self._name, self._followed)]
         return _BOARD(client, keys=names, arguments=[self._own.token, leases.milliseconds(), self._no_answer])
 
     def _judged(self, what: bytes, value: bytes = b"") -> Seat | Kept | None:
-        """None: to look again."""
-        if what == b"leading":
+        if what == b"landed":
+            return self._read(value)
+        # The lease is ours too where the reply to our taking it was lost.
+        if what == b"leading" or value == self._own.token.encode():
             leases.hold(self._own, seconds=settings.ANSWER_TIMEOUT_SECONDS + SLACK_SECONDS)
             return Seat(self._name, self._own)
-        if what == b"flying":
-            self._followed = value.decode(errors="replace")
-            return None
-        return self._read(value)
+        self._followed = value.decode(errors="replace")
+        return None
 
     def _read(self, value: bytes) -> Kept | None:
         """An answer, or an error that is raised. What is neither was written by nobody of ours, and is not there."""
@@ -167,9 +179,3 @@ class _Passenger:
                 raise _TOLD[kind](detail, code=code, headers=headers)
             self._no_answer = sha1(value).hexdigest()  # noqa: S324  as Redis can work it out; nothing is kept secret by it
         return kept
-
-
-def _let_go_of_postgres() -> None:
-    """Back to the pool, for others to use meanwhile."""
-    if not connection.in_atomic_block:
-        connection.close()

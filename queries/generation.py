@@ -10,6 +10,7 @@ from apikeys.purses import Purse
 from apikeys.usage import Spent
 from documents.search import Hit
 from queries import extractive, prompts
+from ragsite.lib import turns
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
@@ -29,12 +30,17 @@ class Generated:
     spent: Spent = field(default_factory=Spent)
 
 
+def is_by_model() -> bool:
+    """Whether answers are a model's, for which their askers wait."""
+    return bool(settings.ANSWER_PROVIDER != EXTRACTIVE)
+
+
 def generate(
     question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], purse: Purse, tenant_prompt: str = ""
 ) -> Generated:
     """Raises ModelFailed, ModelTimeout or Unavailable when a model is configured and does not answer, and BudgetSpent
     when the purse does not hold what its answer may cost."""
-    if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
+    if not is_by_model() or not hits:
         return _extract(question, hits, idf)
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
@@ -45,7 +51,7 @@ def stream(
     question: str, hits: Sequence[Hit], *, idf: Mapping[str, float], purse: Purse, tenant_prompt: str = ""
 ) -> Generator[str | Generated, None, None]:
     """The answer's text in pieces, and last the whole that they make up. Raises as `generate` does, at any time."""
-    if settings.ANSWER_PROVIDER == EXTRACTIVE or not hits:
+    if not is_by_model() or not hits:
         extracted = _extract(question, hits, idf)
         yield from pieces(extracted.text)
         yield extracted
@@ -65,5 +71,6 @@ def _extract(question: str, hits: Sequence[Hit], idf: Mapping[str, float]) -> Ge
         extractive.Passage(number, hit.text, hit.score, hit.heading)
         for number, hit in enumerate(hits, start=1)
     ]
-    text = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
+    with turns.turn():
+        text = extractive.answer(question, passages, idf=idf, threshold=NEAR_ENOUGH).text
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

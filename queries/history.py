@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import connection
 
 from accounts.tenancy import TenantQuerySet
+from apikeys import usage
 from apikeys.callers import Caller
 from queries.answers import Answer
 from queries.models import Feedback, Query
@@ -33,10 +34,15 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
 
 
 def save_failure(caller: Caller, question: str, *, query_id: UUID, code: str, milliseconds: float) -> None:
+    """One that was not answered, with what it took all the same. To be called before its record of use is written."""
+    taken = usage.taken(query_id)
     _write(
         caller,
         query_id,
         question=question,
+        prompt_tokens=taken.prompt_tokens,
+        completion_tokens=taken.completion_tokens,
+        cost_usd=taken.cost_usd,
         response_time_ms=milliseconds,
         status=Query.Status.FAILED,
         error_code=code,

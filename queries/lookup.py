@@ -15,6 +15,7 @@ from queries.answers import Ask
 from queries.cache import Name
 from queries.history import Hit
 from queries.seals import Kept, unseal
+from ragsite.lib import turns
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 
@@ -66,12 +67,12 @@ class InCache:
     request: Request
     caller: Caller
     name: Name
-    question: str
+    ask: Ask
 
     def find(self) -> Kept | None:
         kept = cache.find(self.name)
         if kept is not None:
-            record(self.request, self.caller, question=self.question, kept=kept)
+            record(self.request, self.caller, self.ask, kept=kept)
         return kept
 
 
@@ -83,10 +84,10 @@ def place(request: Request, caller: Caller, ask: Ask) -> Place:
     version = corpus.version(caller.tenant_id)
     if version is None:
         return Nowhere()
-    return InCache(request, caller, cache.name(caller, version, cache.digest(ask)), ask.question)
+    return InCache(request, caller, cache.name(caller, version, cache.digest(ask)), ask)
 
 
-def record(request: Request, caller: Caller, *, question: str, kept: Kept) -> None:
+def record(request: Request, caller: Caller, ask: Ask, *, kept: Kept) -> None:
     """That a request was given an answer that somebody else's made; the record of use follows at its end."""
     usage.spend(request, Spent(from_cache=True))
     hit = Hit(
@@ -94,8 +95,9 @@ def record(request: Request, caller: Caller, *, question: str, kept: Kept) -> No
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,
         user_id=caller.person_id,
-        question=question,
+        question=ask.question,
         answer=kept.query_id,
         milliseconds=elapsed_ms(request),
     )
-    history.save_hits([hit])
+    with turns.turn(for_client=False):  # hundreds may have waited for one answer
+        history.save_hits([hit])

@@ -1,10 +1,14 @@
-"""An answer as it goes out over HTTP: whole, or as a stream of server-sent events."""
+"""An answer as it goes out over HTTP: whole, or as a stream of server-sent events.
+
+What an event looks like is each face's own (`Face`). What is common to all of them is here: the order of events, what
+is on record before the last of them, and what becomes of a stream whose client leaves.
+"""
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -19,47 +23,83 @@ from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.asking import Given, Parts
 from queries.seals import Kept
-from ragsite.lib import row_security, server_sent
+from ragsite.lib import postgres, row_security, server_sent
 from ragsite.lib.api import STATUS, problem
-from ragsite.lib.errors import AppError
+from ragsite.lib.errors import AppError, ClientLeft
 from ragsite.lib.middleware import elapsed_ms, request_id
 
-CLIENT_LEFT = 499  # nobody sees it but the record of use; the number is nginx's
 INTERNAL = 500
 
 logger = structlog.get_logger(__name__)
 
 
+class Face(Protocol):
+    """How one face of the API says the parts of an answer, each as one event or several, or as b"" for none.
+
+    `done` is the last of an answer, `failed` of one that came to nothing: `problem` is its problem document.
+    """
+
+    def source(self, entry: Mapping[str, Any]) -> bytes: ...
+
+    def token(self, text: str) -> bytes: ...
+
+    def done(self, request: Request, ask: Ask, given: Given) -> bytes: ...
+
+    def failed(self, problem: Mapping[str, Any]) -> bytes: ...
+
+
+class QueryFace:
+    """Of `POST /api/query`."""
+
+    def source(self, entry: Mapping[str, Any]) -> bytes:
+        return _event("source", entry)
+
+    def token(self, text: str) -> bytes:
+        return _event("token", {"text": text})
+
+    def done(self, request: Request, ask: Ask, given: Given) -> bytes:
+        if isinstance(given, Answer):
+            return _event("done", _fresh(request, given))
+        return server_sent.framed("done", kept_body(request, ask.question, given.body))
+
+    def failed(self, problem: Mapping[str, Any]) -> bytes:
+        return _event("error", problem)
+
+
+QUERY = QueryFace()
+
+
 def whole(request: Request, ask: Ask, given: Given) -> HttpResponse:
-    if isinstance(given, Kept):
-        return kept(request, ask.question, given.body)
-    return Response(_fresh(request, given))
+    """Stored bytes go out as they are; what is this request's own is put before them."""
+    if isinstance(given, Kept) and isinstance(request.accepted_renderer, JSONRenderer):
+        return HttpResponse(kept_body(request, ask.question, given.body), content_type="application/json")
+    return Response(shown(request, ask, given))
 
 
-def kept(request: Request, question: str, shared: bytes) -> HttpResponse:
-    """The stored bytes go out as they are; what is this request's own is put before them."""
-    body = kept_body(request, question, shared)
-    if isinstance(request.accepted_renderer, JSONRenderer):
-        return HttpResponse(body, content_type="application/json")
-    return Response(json.loads(body))
+def shown(request: Request, ask: Ask, given: Given) -> dict[str, Any]:
+    """An answer as the API shows it."""
+    if isinstance(given, Answer):
+        return _fresh(request, given)
+    body: dict[str, Any] = json.loads(kept_body(request, ask.question, given.body))
+    return body
 
 
-def kept_stream(request: Request, question: str, shared: bytes) -> StreamingHttpResponse:
+def kept_stream(request: Request, ask: Ask, kept: Kept, *, face: Face) -> StreamingHttpResponse:
     """A cached answer, which is on record already, as the events that a new one would be."""
-    answer = json.loads(shared)
+    answer = kept.shared()
     events = [
-        *(_event("source", entry) for entry in answer["sources"]),
-        *(_event("token", {"text": piece}) for piece in generation.pieces(answer["answer"])),
-        server_sent.framed("done", kept_body(request, question, shared)),
+        *(face.source(entry) for entry in answer["sources"]),
+        *(face.token(piece) for piece in generation.pieces(answer["answer"])),
+        face.done(request, ask, kept),
     ]
     return server_sent.streaming(iter(events))
 
 
-def stream(request: Request, ask: Ask, given: Parts | Kept) -> StreamingHttpResponse:
+def stream(request: Request, ask: Ask, given: Parts | Kept, *, face: Face = QUERY) -> StreamingHttpResponse:
     """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
     if isinstance(given, Kept):
-        return kept_stream(request, ask.question, given.body)
-    events = Events(request, ask, given)
+        return kept_stream(request, ask, given, face=face)
+    events = Events(request, ask, given, face=face)
     usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
     return server_sent.streaming(events)
 
@@ -72,8 +112,9 @@ class Events:
     thread, in the middle of another statement, whose connection it would then wait for in vain.
     """
 
-    def __init__(self, request: Request, ask: Ask, parts: Parts) -> None:
+    def __init__(self, request: Request, ask: Ask, parts: Parts, *, face: Face) -> None:
         self._request = request
+        self._face = face
         # Asked here, and not when the events are sent: telling who calls also lets the thread touch their rows, which
         # nothing ends once the request's middleware is over.
         self._caller = callers.of(request)
@@ -87,7 +128,9 @@ class Events:
 
     def __next__(self) -> bytes:
         with self._within():
-            return next(self._events)
+            event = next(self._events)
+        postgres.give_back()  # a client that reads slowly holds the thread, and nothing else
+        return event
 
     def _within(self) -> AbstractContextManager[None]:
         """Whoever sends events has left the request's middleware, which ended what its statements may touch."""
@@ -102,46 +145,49 @@ class Events:
         self._parts.close()
         if not self._recorded:
             query_id, milliseconds = request_id(self._request), elapsed_ms(self._request)
-            answering.leave(self._caller, self._ask, query_id=query_id, milliseconds=milliseconds)
-            self._record(CLIENT_LEFT)
+            try:
+                answering.leave(self._caller, self._ask, query_id=query_id, milliseconds=milliseconds)
+            except postgres.DOWN:
+                logger.exception("a query whose client left is not in the history")
+            self._record(STATUS[ClientLeft][0])
 
     def _made(self, first: Part) -> Generator[bytes, None, None]:
         try:
-            made = yield from _events_until_answer(chain([first], self._parts))
-            status, last = 200, _event("done", _fresh(self._request, made))
+            made = yield from self._until_answer(chain([first], self._parts))
+            status, last = 200, self._face.done(self._request, self._ask, made)
         except AppError as error:
-            status, last = _failed(self._request, error)
+            status, document = _failed(self._request, error)
+            last = self._face.failed(document)
         # The boundary of a stream: its status is out, so that a 500 has to be said in an event.
         except Exception:
             logger.exception("a stream broke off")
-            status, last = _broken(self._request)
+            status, last = INTERNAL, self._face.failed(_broken(self._request))
         self._record(status)
         yield last
+
+    def _until_answer(self, parts: Iterable[Part]) -> Generator[bytes, None, Answer]:
+        for part in parts:
+            if isinstance(part, Answer):
+                return part
+            yield self._face.token(part) if isinstance(part, str) else self._face.source(part)
+        raise RuntimeError("An answer ended without its whole.")
 
     def _record(self, status: int) -> None:
         self._recorded = True
         usage.record_request(self._request, self._caller, status=status)
 
 
-def _events_until_answer(parts: Iterable[Part]) -> Generator[bytes, None, Answer]:
-    for part in parts:
-        if isinstance(part, Answer):
-            return part
-        yield _event("token", {"text": part}) if isinstance(part, str) else _event("source", part)
-    raise RuntimeError("An answer ended without its whole.")
-
-
-def _failed(request: Request, error: AppError) -> tuple[int, bytes]:
+def _failed(request: Request, error: AppError) -> tuple[int, dict[str, Any]]:
+    """The status, and the problem document."""
     status, _ = STATUS[type(error)]
-    document = problem(
+    return status, problem(
         request, status=status, code=error.error_code, detail=error.detail, fields=error.fields
     )
-    return status, _event("error", document)
 
 
-def _broken(request: Request) -> tuple[int, bytes]:
+def _broken(request: Request) -> dict[str, Any]:
     detail = "Something went wrong here. The request's id finds it in the log."
-    return INTERNAL, _event("error", problem(request, status=INTERNAL, code="internal", detail=detail))
+    return problem(request, status=INTERNAL, code="internal", detail=detail)
 
 
 def _event(name: str, data: Mapping[str, Any]) -> bytes:

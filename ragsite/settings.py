@@ -27,9 +27,8 @@ REDIS_URL = environment.secret("REDIS_URL")
 EMBEDDED = not DATABASE_URL
 _made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
 
-# A thread keeps its connection as long as its request lasts, a call to a model included; without Redis each has one.
-_threads = environment.integer("WEB_THREADS", 8, minimum=1)
-DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", max(10, _threads + 2), minimum=1)
+# Not one for each thread: most of them wait for a model, and hold none meanwhile (ragsite/lib/waiting.py).
+DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", 10, minimum=1)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
 REDIS_APPENDFSYNC = environment.choice("REDIS_APPENDFSYNC", "no", among=("always", "everysec", "no"))
 REDIS_TIMEOUT_MS = environment.integer("REDIS_TIMEOUT_MS", 100, minimum=1)
@@ -303,8 +302,11 @@ RETIRED_SPACE_HOURS = environment.integer("RETIRED_SPACE_HOURS", 24)
 EXACT_SEARCH_MAX_CHUNKS = environment.integer("EXACT_SEARCH_MAX_CHUNKS", 10_000)
 INDEX_BUILD_MEMORY_MB = environment.integer("INDEX_BUILD_MEMORY_MB", 256, minimum=16)
 
-# Server-sent events of a document: each holds a thread of its process, so that some have to be left for the rest.
-EVENT_STREAMS = environment.integer("EVENT_STREAMS", max(1, _threads // 2), minimum=1)
+# Requests that wait for a model, and streams of a document's events: each holds a thread of its process, so that some
+# have to be left for the rest.
+_threads = environment.integer("WEB_THREADS", 256, minimum=1)
+EVENT_STREAMS = environment.integer("EVENT_STREAMS", max(1, _threads // 8), minimum=1)
+LONG_REQUESTS = environment.integer("LONG_REQUESTS", max(1, _threads - 2 * (_threads // 8)), minimum=1)
 EVENT_STREAM_SECONDS = environment.integer("EVENT_STREAM_SECONDS", 60, minimum=1)
 
 # Webhooks ----------------------------------------------------------------------------------------------------

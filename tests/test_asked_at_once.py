@@ -18,7 +18,7 @@ ASKERS = 40
 @pytest.fixture(scope="module")
 def model_and_site() -> Iterator[tuple[ModelServer, Site]]:
     with (
-        flight.model_of_site(threads=ASKERS) as (model, settings),
+        flight.model_of_site() as (model, settings),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         site.running(Path(folder), **settings) as up,
     ):

@@ -45,6 +45,7 @@ STATUS: Mapping[type[errors.AppError], tuple[int, str]] = {
     errors.TooLarge: (413, "Too large"),
     errors.UnsupportedType: (415, "Unsupported type"),
     errors.RateLimited: (429, "Too many requests"),
+    errors.ClientLeft: (499, "The client left"),  # nginx's number; the record of use alone ever shows it
     errors.ModelFailed: (502, "The model failed"),
     errors.ModelRefused: (502, "The model failed"),
     errors.Unavailable: (503, "Not available"),

@@ -89,3 +89,9 @@ class Unavailable(AppError):
 
 class ModelTimeout(AppError):
     code = "model_timeout"
+
+
+class ClientLeft(AppError):
+    """Whoever asked has closed the connection: nobody reads the answer, and its record says so."""
+
+    code = "client_left"

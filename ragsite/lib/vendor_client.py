@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import httpx2
 import openai
 
+from ragsite.lib import waiting
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.per_process import PerProcess
 
@@ -35,11 +36,14 @@ class Endpoint:
 
 
 def run(work: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
-    """The result of `work`, which is cancelled when the time is up (`TimeoutError`) or its caller is interrupted."""
+    """The result of `work`, which is cancelled when the time is up (`TimeoutError`) or its caller is interrupted.
+
+    Raises ClientLeft when the caller answers a request whose client has gone.
+    """
     future = asyncio.run_coroutine_threadsafe(_bounded(work, timeout_seconds), _loops.get("vendor-calls"))
     try:
         # The second bound frees the caller even if something blocks the loop itself.
-        return future.result(timeout_seconds + 1)
+        return waiting.result(future, timeout_seconds + 1)
     finally:
         future.cancel()
 

@@ -14,7 +14,7 @@ from redis import Redis
 
 from ragsite import embedded
 from tests import site
-from tests.bench import embedders, servers
+from tests.bench import embedders, servers, waits
 from tests.bench.corpus import WORKLOADS
 from tests.bench.load import Call, Server, sample
 from tests.bench.measure import Comparison, Sample, compare
@@ -22,7 +22,7 @@ from tests.bench.uploads import Uploads
 from tests.site import Site
 
 SECONDS = 3.0
-CLIENTS = 8  # processes with a connection each: the two web servers have sixteen threads
+CLIENTS = 8  # processes with a connection each
 QUESTION = "How do I rotate an API key?"
 
 
@@ -139,6 +139,24 @@ def second_upload() -> list[Comparison]:
         return [compare("second upload / first", subject=uploads.second, baseline=uploads.first)]
 
 
+def in_flight() -> list[Comparison]:
+    """200 requests in flight on a model that takes two seconds, and cached queries meanwhile; see `waits`."""
+    with waits.thinking(waits.THINKS) as (_, up):
+        return waits.in_flight(up, _quick_key(up))
+
+
+def miss() -> list[Comparison]:
+    """An answer from the cache over one by a model that takes 300 ms."""
+    with waits.thinking(waits.THINKS_LITTLE) as (_, up):
+        return waits.miss(up, _quick_key(up))
+
+
+def added_latency() -> list[Comparison]:
+    """An answer by a model that takes no time, through the site over straight from it."""
+    with waits.thinking(0.0) as (model, up):
+        return waits.added_latency(up, _quick_key(up), model)
+
+
 CASES = {
     "cached-query": cached_query,
     "plain": plain,
@@ -154,6 +172,9 @@ CASES = {
     "end-to-end": end_to_end,
     "plain-pipeline": plain_pipeline,
     "searchable": searchable,
+    "in-flight": in_flight,
+    "miss": miss,
+    "added-latency": added_latency,
 }
 
 

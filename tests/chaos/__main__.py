@@ -18,6 +18,7 @@ from tests.chaos import (
     records,
     reembed,
     revocation,
+    streams,
     waiting,
 )
 from tests.chaos.report import Report
@@ -42,6 +43,7 @@ CASES: dict[str, Callable[[], Report]] = {
     "outage-stopped": outages.whole_stopped,
     "outage-slow": outages.whole_slow,
     "malformed": malformed.whole,
+    "streams": streams.whole,
     "ingest-worker": ingestion.whole_worker,
     "ingest-web": ingestion.whole_web,
     "ingest-redis": ingestion.whole_redis,

@@ -28,13 +28,13 @@ _SHOWN = 300
 
 def whole() -> Report:
     """200 at once, then 200 whose leader is killed."""
-    with model_of_site(threads=ASKERS // WORKERS + 10) as (model, settings):
+    with model_of_site() as (model, settings):
         return on_its_own_site(lambda up: _joined(identical(up, model), killed(up, model)), **settings)
 
 
 @contextmanager
-def model_of_site(*, threads: int) -> Iterator[tuple[ModelServer, Mapping[str, str]]]:
-    """A model, and the settings of a site that asks it, in which so many may wait in each web process."""
+def model_of_site() -> Iterator[tuple[ModelServer, Mapping[str, str]]]:
+    """A model, and the settings of a site that asks it."""
     with ModelServer() as model:
         yield (
             model,
@@ -44,8 +44,6 @@ def model_of_site(*, threads: int) -> Iterator[tuple[ModelServer, Mapping[str, s
                 "ANSWER_BASE_URL": model.url,
                 "ANSWER_API_KEY": "sk-chaos",
                 "WEB_WORKERS": str(WORKERS),
-                "WEB_THREADS": str(threads),
-                "DATABASE_POOL_SIZE": "10",
                 # On a busy machine Redis may take its time, and whoever cannot have it asks alone.
                 "REDIS_TIMEOUT_MS": "5000",
             },

@@ -50,7 +50,7 @@ class Tenant:
 
 
 def whole() -> Report:
-    with model_of_site(threads=16) as (model, settings):
+    with model_of_site() as (model, settings):
         model.reset(Behaviour(reply=echo, delay=0.05))
         return on_its_own_site(lambda up: apart(up, rounds=ROUNDS), **settings)
 

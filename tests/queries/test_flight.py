@@ -20,7 +20,7 @@ from queries.cache import Name
 from queries.flight import Seat
 from queries.models import Query
 from queries.seals import Kept, seal
-from ragsite.lib import leases, redis_client
+from ragsite.lib import leases, redis_client, waiting
 from ragsite.lib.errors import BudgetSpent
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party
@@ -236,7 +236,7 @@ def test_whoever_waits_holds_no_connection(ours: Party, monkeypatch: pytest.Monk
         held.append(connection.connection)
         threading.Event().wait(0.05)
 
-    monkeypatch.setattr(flight.time, "sleep", paused)
+    monkeypatch.setattr(waiting, "sleep", paused)
     Query.objects.for_tenant(ours.tenant).count()
     board(name).leave()
     assert held

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
@@ -48,6 +48,15 @@ def database(url: str, *, statement_timeout_ms: int, pool_size: int = 0) -> dict
             **({"pool": pool} if pool_size else {}),
         },
     }
+
+
+def give_back() -> None:
+    """Puts this thread's connection back into the pool, before it waits; its next statement takes one again.
+
+    Within a transaction it is kept: there is more than a connection to lose.
+    """
+    if connection.connection is not None and not connection.in_atomic_block and connection.get_autocommit():
+        connection.close()
 
 
 def is_away(error: Exception) -> bool:
