@@ -19,7 +19,12 @@ from tests.model_server import Behaviour
 from tests.site import Site
 
 ROUNDS = 100
-WAYS = ({}, {"stream": True}, {"use_cache": False}, {"stream": True, "use_cache": False})
+WAYS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"stream": True},
+    {"use_cache": False},
+    {"stream": True, "use_cache": False},
+)
 _ANSWERED = 200
 _ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
