@@ -71,6 +71,11 @@ def version(tenant_id: UUID) -> int | None:
     return seen[0]
 
 
+def copy(tenant_id: UUID) -> str:
+    """The copy's name in Redis."""
+    return f"corpus:{tenant_id}"
+
+
 def _raise_all(versions: Sequence[tuple[UUID, int]], field: str, client: Redis) -> None:
     for tenant_id, version in versions:
         _raise(tenant_id, field, version, client)
@@ -78,7 +83,6 @@ def _raise_all(versions: Sequence[tuple[UUID, int]], field: str, client: Redis) 
 
 def _raise(tenant_id: UUID, field: str, value: int, client: Redis) -> tuple[int, int]:
     """The copy's (version, pending) after raising `field`."""
-    name = f"corpus:{tenant_id}"
-    fields: Any = _RAISE(client, keys=[name], arguments=[field, value, _LIFETIME_SECONDS])
+    fields: Any = _RAISE(client, keys=[copy(tenant_id)], arguments=[field, value, _LIFETIME_SECONDS])
     committed, pending = (int(number or 0) for number in fields)
     return committed, pending

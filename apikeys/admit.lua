@@ -85,7 +85,10 @@ if admitted == 1 and may_ask and spent == '' and ARGV[1] ~= '' then
   -- While a change of the corpus is being committed nobody knows which version is true: no cache then.
   if corpus[1] and tonumber(corpus[2] or 0) <= tonumber(corpus[1]) then
     version = corpus[1]
-    answer = redis.call('GET', table.concat({'answer', key.tenant, key.rights, version, ARGV[1]}, ':'))
+    local entry = table.concat({key.rights, version, ARGV[1]}, ':')
+    answer = redis.call('GET', table.concat({'answer', key.tenant, entry}, ':'))
+    -- Which answers make way for others is for their last use to say; see queries/shelf.lua.
+    if answer then redis.call('ZADD', 'cached:' .. key.tenant .. ':used', 'XX', now, entry) end
   end
   if version ~= '' then
     redis.call('HINCRBY', 'cache:' .. key.tenant, answer and 'hits' or 'misses', 1)

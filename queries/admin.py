@@ -1,7 +1,6 @@
 """The history of questions and answers, and a test of the models, for operators."""
 
 from typing import Any
-
 from uuid import UUID
 
 from django.contrib import admin, messages

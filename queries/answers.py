@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from documents.hits import Hit
 from queries.generation import Generated
 from queries.models import Query
 from queries.sources import Source, shown

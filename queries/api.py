@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from apikeys import callers, retries, usage
 from apikeys.permissions import CanQuery, HasBudget, IsBusiness
-from queries import answering, cache, history, lookup, replies, sources
+from queries import answering, asking, cache, history, replies, sources
 from queries.models import Query
 from queries.serializers import (
     AnswerOut,
@@ -29,7 +29,6 @@ from queries.serializers import (
 )
 from ragsite.lib import redis_client, server_sent
 from ragsite.lib.errors import AppError, Unavailable
-from ragsite.lib.middleware import request_id
 
 A_QUESTION = OpenApiExample("A question", {"question": "How do I rotate an API key?"}, request_only=True)
 
@@ -69,17 +68,10 @@ class QueryView(GenericAPIView[Query]):
             raise self.unread
         body = QueryIn(data=request.data)
         body.is_valid(raise_exception=True)
-        caller, ask = callers.of(request), body.ask()
-        streamed: bool = body.validated_data["stream"]
-        place = lookup.place(request, caller, ask) if body.validated_data["use_cache"] else lookup.NOWHERE
-        kept = place.find(request)
-        if kept is not None:
-            return (replies.kept_stream if streamed else replies.kept)(request, ask.question, kept.body)
-        if streamed:
-            return replies.stream(request, ask, place=place)
-        made = answering.answer(caller, ask, query_id=request_id(request))
-        place.keep(made)
-        return replies.whole(request, made)
+        ask, use_cache = body.ask(), body.validated_data["use_cache"]
+        if body.validated_data["stream"]:
+            return replies.stream(request, ask, asking.stream(request, ask, use_cache=use_cache))
+        return replies.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
 
 
 class SearchView(GenericAPIView[Query]):
@@ -136,7 +128,7 @@ class CacheView(APIView):
 
     @extend_schema(responses=CacheOut)
     def get(self, request: Request) -> Response:
-        """Hits, misses and size of the tenant's answer cache."""
+        """Hits, misses, evictions, size and limits of the tenant's answer cache."""
         try:
             return Response(cache.statistics(callers.of(request).tenant_id))
         except redis_client.DOWN as error:

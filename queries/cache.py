@@ -1,38 +1,74 @@
 """Answers kept in Redis: by tenant, by what the caller may read, by corpus version, by question and parameters.
 
-A stored value is a seal, the id of the query that it answered, and the answer's JSON. The seal is a keyed hash over
-the value's own name and content: what somebody else wrote, or what was written for another name, reads as a miss.
+    answer:{tenant}:{rights}:{version}:{digest}   an answer, sealed; it ends by its own time to live
+    cached:{tenant}:used                          when each was last used; the longest unused makes way
+    cached:{tenant}:ends                          when each ends
+    cached:{tenant}:sizes                         how many bytes each has, and their `total`
+    cache:{tenant}                                hits, misses and evictions, ever since
+
+`shelf.lua` keeps these together; `apikeys/admit.lua` finds answers and notes their use. What they do not know of, after
+a loss of Redis or of a part of it, ends by its time to live.
 """
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import blake2b, sha256
-from typing import Any
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from redis import Redis
 
 from accounts import corpus
+from accounts.models import Tenant
 from apikeys.callers import Caller
 from queries import generation, prompts
 from queries.answers import Ask
+from queries.seals import Kept, seal, unseal
 from ragsite.lib import redis_client
+from ragsite.lib.leases import Lease
 
-SEAL_BYTES = 16
-ID_CHARACTERS = 36
+OUTCOME_SECONDS = 10  # for whoever waits for it, and looks a few times a second
+_AT_ONCE = 1_000  # entries that one call of the script takes out at most
+_EVERY_VERSION = 2**53 - 1
+# KEYS: the tenant's counters, when each answer was last used. ARGV: hits, misses, the entry that was used ('' = none).
+_COUNT = redis_client.Script("""
+redis.replicate_commands()
+redis.call('HINCRBY', KEYS[1], 'hits', ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'misses', ARGV[2])
+if ARGV[3] ~= '' then
+  local clock = redis.call('TIME')
+  redis.call('ZADD', KEYS[2], 'XX', clock[1] * 1000 + math.floor(clock[2] / 1000), ARGV[3])
+end
+""")
+_SHELF = redis_client.Script((Path(__file__).parent / "shelf.lua").read_text(encoding="utf-8"))
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A cached answer: which query's it is, and the JSON object of what all its askers share."""
+class Limits(NamedTuple):
+    """How long a tenant's answers are kept, and how much room they have."""
 
-    query_id: UUID
-    body: bytes
+    seconds: int
+    room: int
+
+
+class Name(NamedTuple):
+    """What an answer is kept under."""
+
+    tenant_id: UUID
+    rights: str
+    version: int
+    digest: str
+
+    def __str__(self) -> str:
+        """The key in Redis; `admit.lua` makes the same."""
+        return f"{_prefix(self.tenant_id)}{self.entry}"
+
+    @property
+    def entry(self) -> str:
+        return f"{self.rights}:{self.version}:{self.digest}"
 
 
 def digest(ask: Ask) -> str:
@@ -63,33 +99,29 @@ def _makers() -> list[Any]:
     return [*(getattr(settings, name) for name in settled), prompts.VERSION, generation.EXTRACTIVE_MODEL]
 
 
-def name(caller: Caller, version: int, digest: str) -> str:
-    """The key in Redis; `admit.lua` makes the same."""
-    return f"answer:{caller.tenant_id}:{caller.rights}:{version}:{digest}"
+def name(caller: Caller, version: int, digest: str) -> Name:
+    return Name(caller.tenant_id, caller.rights, version, digest)
 
 
-def seal(name: str, query_id: UUID, body: bytes) -> bytes:
-    content = str(query_id).encode() + body
-    return _seal(name, content) + content
+def outcome(name: Name, token: str) -> str:
+    """Where a flight leaves what came of it, when that is not in the cache."""
+    return f"outcome:{name}:{token}"
 
 
-def unseal(name: str, stored: bytes | None) -> Kept | None:
-    """What was stored under this name; None for anything else."""
-    if stored is None or len(stored) <= SEAL_BYTES + ID_CHARACTERS:
-        return None
-    content = stored[SEAL_BYTES:]
-    # Not in constant time: whoever can write to Redis to try seals can read the true ones there.
-    if stored[:SEAL_BYTES] != _seal(name, content):
-        return None
-    return Kept(UUID(content[:ID_CHARACTERS].decode()), content[ID_CHARACTERS:])
+# Finding ------------------------------------------------------------------------------------------------------
 
 
-def find(tenant_id: UUID, name: str) -> Kept | None:
+def find(name: Name) -> Kept | None:
     """For callers without a key, whose admission has not looked already."""
     try:
-        stored: Any = redis_client.guarded(lambda client: client.get(name))
-        kept = unseal(name, stored)
-        _count(tenant_id, hits=kept is not None, misses=kept is None)
+        stored: Any = redis_client.guarded(lambda client: client.get(str(name)))
+        kept = unseal(str(name), stored)
+        _count(
+            name.tenant_id,
+            hits=int(kept is not None),
+            misses=int(kept is None),
+            used=name.entry if kept else "",
+        )
     except redis_client.DOWN:
         return None
     return kept
@@ -101,63 +133,121 @@ def count_miss_instead(tenant_id: UUID) -> None:
         _count(tenant_id, hits=-1, misses=1)
 
 
-def keep(name: str, *, query_id: UUID, shared: Mapping[str, Any]) -> None:
-    """An answer that cannot be kept, because Redis is down or full, is made again next time."""
-    value = seal(name, query_id, json.dumps(shared, ensure_ascii=False, separators=(",", ":")).encode())
-    redis_client.attempted(lambda client: client.set(name, value, ex=settings.ANSWER_CACHE_SECONDS))
+def count_hit_instead(tenant_id: UUID) -> None:
+    """What was counted as a miss got the answer that was just being made for somebody else."""
+    with suppress(*redis_client.DOWN):
+        _count(tenant_id, hits=1, misses=-1)
+
+
+def _count(tenant_id: UUID, *, hits: int, misses: int, used: str = "") -> None:
+    names = [_counters(tenant_id), _shelf(tenant_id)[0]]
+    redis_client.guarded(lambda client: _COUNT(client, keys=names, arguments=[hits, misses, used]))
+
+
+# Keeping ------------------------------------------------------------------------------------------------------
+
+
+def limits(tenant_id: UUID) -> Limits:
+    """A tenant's, within what the site allows."""
+    asked = Tenant.objects.filter(pk=tenant_id).values_list("cache_seconds", "cache_bytes").first()
+    seconds, room = asked or (0, 0)
+    seconds = settings.ANSWER_CACHE_SECONDS if seconds is None else seconds
+    room = settings.ANSWER_CACHE_BYTES if room is None else room
+    seconds = min(seconds, settings.ANSWER_CACHE_MAX_SECONDS)
+    return Limits(seconds, min(room, settings.ANSWER_CACHE_MAX_BYTES) if seconds else 0)
+
+
+def keep(
+    name: Name,
+    *,
+    query_id: UUID,
+    shared: Mapping[str, Any],
+    lease: Lease | None = None,
+    seconds: int | None = None,
+) -> None:
+    """An answer that cannot be kept, because Redis is down or there is no room for it, is made again next time.
+
+    `lease`: that of the flight which made it. It ends in the same step, and whoever waits for it finds the answer.
+    `seconds`: for how long at most, where that is less than the tenant's answers are kept.
+    """
+    value = seal(str(name), query_id, json.dumps(shared, ensure_ascii=False, separators=(",", ":")).encode())
+    within = limits(name.tenant_id)
+    token, flight = (lease.token, lease.name) if lease else ("", "")
+    milliseconds = min(within.seconds, within.seconds if seconds is None else seconds) * 1000
+
+    def put(client: Redis) -> None:
+        _tidy(
+            client,
+            name.tenant_id,
+            version=name.version,
+            room=within.room,
+            flight=[flight, outcome(name, token)],
+            put=[name.entry, value, milliseconds, token, OUTCOME_SECONDS * 1000],
+        )
+
+    redis_client.attempted(put)
 
 
 def statistics(tenant_id: UUID) -> dict[str, Any]:
-    """Hits, misses and size of a tenant's cache; raises one of `redis_client.DOWN`."""
+    """The numbers of a tenant's cache, of what can still be found in it; raises one of `redis_client.DOWN`."""
+    within, version = limits(tenant_id), corpus.version(tenant_id) or 0
 
-    def read(client: Redis) -> dict[str, Any]:
-        counted: Any = client.hmget(_counters(tenant_id), "hits", "misses")
-        hits, misses = (int(number or 0) for number in counted)
-        entries, size = 0, 0
-        for key in _kept_names(client, tenant_id):
-            entries += 1
-            size += int(client.strlen(key))
-        rate = round(hits / (hits + misses), 4) if hits + misses else 0.0
-        return {"hits": hits, "misses": misses, "hit_rate": rate, "entries": entries, "bytes": size}
+    def read(client: Redis) -> list[Any]:
+        _tidy_all(client, tenant_id, version=version, room=within.room)
+        used, _, sizes = _shelf(tenant_id)
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.hmget(_counters(tenant_id), "hits", "misses", "evictions")
+            pipeline.zcard(used)
+            pipeline.hget(sizes, "total")
+            counted, entries, size = pipeline.execute()
+        return [*counted, entries, size]
 
-    return redis_client.guarded(read)
+    hits, misses, evictions, entries, size = (int(number or 0) for number in redis_client.guarded(read))
+    return {
+        "hits": hits,
+        "misses": misses,
+        "hit_rate": round(hits / (hits + misses), 4) if hits + misses else 0.0,
+        "entries": entries,
+        "bytes": size,
+        "limit_bytes": within.room,
+        "ttl_seconds": within.seconds,
+        "evictions": evictions,
+    }
 
 
 def forget(tenant_id: UUID) -> None:
-    """Ends every cached answer of a tenant: they are of a version that is no more. What can be reached is deleted too."""
+    """Ends every cached answer of a tenant: they are of a version that is no more. What is known is deleted too."""
     corpus.bump(tenant_id)
-    redis_client.attempted(lambda client: _delete(client, tenant_id))
+    redis_client.attempted(lambda client: _tidy_all(client, tenant_id, version=_EVERY_VERSION, room=0))
 
 
-def _delete(client: Redis, tenant_id: UUID) -> None:
-    for key in _kept_names(client, tenant_id):
-        client.unlink(key)
+def _tidy_all(client: Redis, tenant_id: UUID, *, version: int, room: int) -> None:
+    while _tidy(client, tenant_id, version=version, room=room) >= _AT_ONCE:
+        pass
 
 
-def _kept_names(client: Redis, tenant_id: UUID) -> Iterator[bytes]:
-    return client.scan_iter(f"answer:{tenant_id}:*", count=1000)
+def _tidy(
+    client: Redis,
+    tenant_id: UUID,
+    *,
+    version: int,
+    room: int,
+    flight: Sequence[str] = (),
+    put: Sequence[str | bytes | int] = (),
+) -> int:
+    """How many entries were taken out; for the rest see the script."""
+    names = [*_shelf(tenant_id), _counters(tenant_id), corpus.copy(tenant_id), *flight]
+    taken_out: int = _SHELF(client, keys=names, arguments=[_prefix(tenant_id), version, room, *put])
+    return taken_out
 
 
-def _count(tenant_id: UUID, *, hits: int, misses: int) -> None:
-    def add(client: Redis) -> None:
-        with client.pipeline(transaction=False) as pipeline:
-            pipeline.hincrby(_counters(tenant_id), "hits", int(hits))
-            pipeline.hincrby(_counters(tenant_id), "misses", int(misses))
-            pipeline.execute()
+def _prefix(tenant_id: UUID) -> str:
+    return f"answer:{tenant_id}:"
 
-    redis_client.guarded(add)
+
+def _shelf(tenant_id: UUID) -> list[str]:
+    return [f"cached:{tenant_id}:{what}" for what in ("used", "ends", "sizes")]
 
 
 def _counters(tenant_id: UUID) -> str:
     return f"cache:{tenant_id}"
-
-
-def _seal(name: str, content: bytes) -> bytes:
-    signed = blake2b(name.encode() + b"\0", key=_seal_key(settings.SECRET_KEY), digest_size=SEAL_BYTES)
-    signed.update(content)
-    return signed.digest()
-
-
-@lru_cache(maxsize=2)
-def _seal_key(secret: str) -> bytes:
-    return sha256(secret.encode()).digest()

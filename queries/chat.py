@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget
-from queries import answering, conversations, lookup, replies
+from queries import asking, conversations, replies
 from queries.answers import Ask
 from queries.models import Conversation
 from queries.serializers import (
@@ -67,17 +67,9 @@ class ChatView(GenericAPIView[Conversation]):
 
 
 def _answered(request: Request, ask: Ask, *, stream: bool, use_cache: bool) -> HttpResponseBase:
-    caller = callers.of(request)
-    place = lookup.place(request, caller, ask) if use_cache else lookup.NOWHERE
-    kept = place.find(request)
-    if kept is not None:
-        reply = replies.kept_stream if stream else replies.kept
-        return reply(request, ask.question, kept.body, conversation=ask.conversation)
     if stream:
-        return replies.stream(request, ask, place=place)
-    made = answering.answer(caller, ask, query_id=request_id(request))
-    place.keep(made)
-    return replies.whole(request, made)
+        return replies.stream(request, ask, asking.stream(request, ask, use_cache=use_cache))
+    return replies.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
 
 
 class LatestFirst(Pages):

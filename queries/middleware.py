@@ -18,6 +18,7 @@ from apikeys.admission import Admission, Lookup
 from apikeys.middleware import limit_headers
 from queries import cache, plain, replies
 from queries.answers import Ask
+from queries.seals import unseal
 from ragsite.lib.errors import Unauthenticated
 
 PATH = "/api/query"
@@ -134,5 +135,5 @@ def _body(request: HttpRequest, asked: _Asked, found: Admission | None) -> bytes
     if found is None or found.stored is None or found.corpus_version is None:
         return None
     name = cache.name(found.caller, found.corpus_version, asked.digest)
-    kept = cache.unseal(name, found.stored)
-    return None if kept is None else replies.kept_body(request, asked.ask.question, kept.body)
+    kept = unseal(str(name), found.stored)
+    return None if kept is None else replies.kept_body(request, asked.ask, kept)

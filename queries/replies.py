@@ -22,7 +22,8 @@ from apikeys.usage import Spent
 from queries import answering, generation
 from queries.answering import Part
 from queries.answers import Answer, Ask
-from queries.lookup import Place
+from queries.asking import Given, Parts
+from queries.seals import Kept
 from ragsite.lib import postgres, row_security, server_sent
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError, ClientLeft
@@ -43,7 +44,7 @@ class Face(Protocol):
 
     def token(self, text: str) -> bytes: ...
 
-    def done(self, request: Request, made: Answer) -> bytes: ...
+    def done(self, request: Request, ask: Ask, given: Given) -> bytes: ...
 
     def failed(self, problem: Mapping[str, Any]) -> bytes: ...
 
@@ -57,8 +58,10 @@ class QueryFace:
     def token(self, text: str) -> bytes:
         return _event("token", {"text": text})
 
-    def done(self, request: Request, made: Answer) -> bytes:
-        return _event("done", fresh(request, made))
+    def done(self, request: Request, ask: Ask, given: Given) -> bytes:
+        if isinstance(given, Answer):
+            return _event("done", _fresh(request, given))
+        return server_sent.framed("done", kept_body(request, ask, given))
 
     def failed(self, problem: Mapping[str, Any]) -> bytes:
         return _event("error", problem)
@@ -67,35 +70,37 @@ class QueryFace:
 QUERY = QueryFace()
 
 
-def whole(request: Request, made: Answer) -> Response:
-    usage.spend(request, made.generated.spent)
-    return Response(fresh(request, made))
+def whole(request: Request, ask: Ask, given: Given) -> HttpResponse:
+    """Stored bytes go out as they are; what is this request's own is put before them."""
+    if isinstance(given, Kept) and isinstance(request.accepted_renderer, JSONRenderer):
+        return HttpResponse(kept_body(request, ask, given), content_type="application/json")
+    return Response(shown(request, ask, given))
 
 
-def kept(request: Request, question: str, shared: bytes, *, conversation: UUID | None = None) -> HttpResponse:
-    """The stored bytes go out as they are; what is this request's own is put before them."""
-    body = kept_body(request, question, shared, conversation=conversation)
-    if isinstance(request.accepted_renderer, JSONRenderer):
-        return HttpResponse(body, content_type="application/json")
-    return Response(json.loads(body))
+def shown(request: Request, ask: Ask, given: Given) -> dict[str, Any]:
+    """An answer as the API shows it."""
+    if isinstance(given, Answer):
+        return _fresh(request, given)
+    body: dict[str, Any] = json.loads(kept_body(request, ask, given))
+    return body
 
 
-def kept_stream(
-    request: Request, question: str, shared: bytes, *, conversation: UUID | None = None
-) -> StreamingHttpResponse:
+def kept_stream(request: Request, ask: Ask, kept: Kept, *, face: Face) -> StreamingHttpResponse:
     """A cached answer, which is on record already, as the events that a new one would be."""
-    answer = json.loads(shared)
+    answer = kept.shared()
     events = [
-        *(QUERY.source(entry) for entry in answer["sources"]),
-        *(QUERY.token(piece) for piece in generation.pieces(answer["answer"])),
-        server_sent.framed("done", kept_body(request, question, shared, conversation=conversation)),
+        *(face.source(entry) for entry in answer["sources"]),
+        *(face.token(piece) for piece in generation.pieces(answer["answer"])),
+        face.done(request, ask, kept),
     ]
     return server_sent.streaming(iter(events))
 
 
-def stream(request: Request, ask: Ask, *, place: Place, face: Face = QUERY) -> StreamingHttpResponse:
+def stream(request: Request, ask: Ask, given: Parts | Kept, *, face: Face = QUERY) -> StreamingHttpResponse:
     """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
-    events = Events(request, ask, place=place, face=face)
+    if isinstance(given, Kept):
+        return kept_stream(request, ask, given, face=face)
+    events = Events(request, ask, given, face=face)
     usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
     return server_sent.streaming(events)
 
@@ -108,16 +113,15 @@ class Events:
     thread, in the middle of another statement, whose connection it would then wait for in vain.
     """
 
-    def __init__(self, request: Request, ask: Ask, *, place: Place, face: Face) -> None:
+    def __init__(self, request: Request, ask: Ask, parts: Parts, *, face: Face) -> None:
         self._request = request
         self._face = face
         # Asked here, and not when the events are sent: telling who calls also lets the thread touch their rows, which
         # nothing ends once the request's middleware is over.
         self._caller = callers.of(request)
         self._ask = ask
-        self._place = place
         self._recorded = False
-        self._parts = answering.stream(self._caller, ask, query_id=request_id(request))
+        self._parts = parts
         self._events = self._made(next(self._parts))
 
     def __iter__(self) -> Iterator[bytes]:
@@ -151,9 +155,7 @@ class Events:
     def _made(self, first: Part) -> Generator[bytes, None, None]:
         try:
             made = yield from self._until_answer(chain([first], self._parts))
-            self._place.keep(made)
-            usage.spend(self._request, made.generated.spent)
-            status, last = 200, self._face.done(self._request, made)
+            status, last = 200, self._face.done(self._request, self._ask, made)
         except AppError as error:
             status, document = _failed(self._request, error)
             last = self._face.failed(document)
@@ -193,8 +195,7 @@ def _event(name: str, data: Mapping[str, Any]) -> bytes:
     return server_sent.framed(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def fresh(request: Request, made: Answer) -> dict[str, Any]:
-    """A new answer as the API shows it."""
+def _fresh(request: Request, made: Answer) -> dict[str, Any]:
     return {
         "id": str(made.query_id),
         "question": made.question,
@@ -207,19 +208,17 @@ def fresh(request: Request, made: Answer) -> dict[str, Any]:
     }
 
 
-def kept_body(
-    request: HttpRequest | Request, question: str, shared: bytes, *, conversation: UUID | None = None
-) -> bytes:
+def kept_body(request: HttpRequest | Request, ask: Ask, kept: Kept) -> bytes:
     own: dict[str, Any] = {
         "id": str(request_id(request)),
-        "question": question,
-        **_conversation(conversation),
+        "question": ask.question,
+        **_conversation(ask.conversation),
         "from_cache": True,
         "usage": _tokens(Spent()),
         "timings_ms": {},
         "response_time_ms": elapsed_ms(request),
     }
-    return _ENCODER.encode(own).encode()[:-1] + b", " + shared[1:]
+    return _ENCODER.encode(own).encode()[:-1] + b", " + kept.body[1:]
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)

@@ -252,3 +252,8 @@ class CacheOut(serializers.Serializer[Any]):
     hit_rate = serializers.FloatField()
     entries = serializers.IntegerField()
     bytes = serializers.IntegerField()
+    limit_bytes = serializers.IntegerField(
+        help_text="Beyond it the entries that were not used for longest make way."
+    )
+    ttl_seconds = serializers.IntegerField(help_text="How long an answer is kept.")
+    evictions = serializers.IntegerField(help_text="Entries that made way for others.")

@@ -359,7 +359,11 @@ ANSWER_BREAKER_FAILURES = environment.integer("ANSWER_BREAKER_FAILURES", 5, mini
 ANSWER_BREAKER_SECONDS = environment.integer("ANSWER_BREAKER_SECONDS", 30, minimum=1)
 ANSWER_MAX_TOKENS = environment.integer("ANSWER_MAX_TOKENS", 1_000, minimum=1)
 ANSWER_WINDOW_TOKENS = environment.integer("ANSWER_WINDOW_TOKENS", 32_000, minimum=2_000)
+# Of a tenant that says nothing else, and the most that one can say.
 ANSWER_CACHE_SECONDS = environment.integer("ANSWER_CACHE_SECONDS", 3600, minimum=1)
+ANSWER_CACHE_MAX_SECONDS = environment.integer("ANSWER_CACHE_MAX_SECONDS", 86_400, minimum=1)
+ANSWER_CACHE_BYTES = environment.integer("ANSWER_CACHE_BYTES", 32 * 1024**2)
+ANSWER_CACHE_MAX_BYTES = environment.integer("ANSWER_CACHE_MAX_BYTES", 256 * 1024**2)
 
 RERANK_PROVIDER = environment.choice("RERANK_PROVIDER", "none", among=("none", "cohere", "jina", "tei"))
 RERANK_URL = environment.text("RERANK_URL")

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.chaos import (
+    flight,
     ingestion,
     limits,
     malformed,
     model_faults,
+    neighbours,
     outages,
     pooled,
     records,
@@ -31,6 +33,8 @@ CASES: dict[str, Callable[[], Report]] = {
     "limits-storm-http": limits.whole_storm_over_http,
     "retry-after": waiting.whole,
     "pooled": pooled.whole,
+    "flight": flight.whole,
+    "neighbours": neighbours.whole,
     "records": records.whole,
     "records-redis-killed": records.whole_redis_killed,
     "records-redis-unsynced": records.whole_redis_unsynced,

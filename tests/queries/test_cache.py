@@ -19,6 +19,7 @@ from documents.models import Collection, Document
 from queries import cache, recording
 from queries.answers import Ask
 from queries.models import Query
+from queries.seals import seal, unseal
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, ingest, make_key, with_key
@@ -67,12 +68,12 @@ def test_no_two_different_requests_share_a_name() -> None:
         for route in ("auto", "documents")
     ]
     names = {
-        cache.name(Caller(tenant_id=tenant, rights="all"), version, cache.digest(ask))
+        str(cache.name(Caller(tenant_id=tenant, rights="all"), version, cache.digest(ask)))
         for tenant in tenants[:1]
         for version in versions[:1]
         for ask in asks
     } | {
-        cache.name(Caller(tenant_id=tenant, rights=rights), version, cache.digest(asks[0]))
+        str(cache.name(Caller(tenant_id=tenant, rights=rights), version, cache.digest(asks[0])))
         for tenant in tenants
         for version in versions
         for rights in ("all", "a" * 64, "b" * 64)
@@ -256,17 +257,17 @@ def poisons(name: str, good: bytes, other: bytes) -> list[bytes]:
     flipped = range(0, len(good), max(1, len(good) // 80))
     values += [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in flipped]
     values += [token_bytes(size) for size in range(20, 80)]
-    values += [cache.seal(f"{name}x", UUID(owner.decode()), forged), cache.seal(name[:-1], uuid7(), forged)]
+    values += [seal(f"{name}x", UUID(owner.decode()), forged), seal(name[:-1], uuid7(), forged)]
     return [value for value in dict.fromkeys(values) if value != good]
 
 
 def test_poisoned_values_are_no_answers() -> None:
-    good = cache.seal("answer:a", uuid7(), b'{"answer": "true", "sources": []}')
-    other = cache.seal("answer:b", uuid7(), b'{"answer": "true", "sources": []}')
+    good = seal("answer:a", uuid7(), b'{"answer": "true", "sources": []}')
+    other = seal("answer:b", uuid7(), b'{"answer": "true", "sources": []}')
     found = poisons("answer:a", good, other)
     assert len(found) >= 200
-    assert [value for value in found if cache.unseal("answer:a", value) is not None] == []
-    assert cache.unseal("answer:a", good) is not None
+    assert [value for value in found if unseal("answer:a", value) is not None] == []
+    assert unseal("answer:a", good) is not None
 
 
 @pytest.mark.usefixtures("kettle")
@@ -300,7 +301,7 @@ def test_the_numbers_of_a_cache_and_its_end(
         ask(client)
     numbers = ours.business_client.get("/api/cache").json()
     assert numbers["bytes"] > 100
-    assert {**numbers, "bytes": 0} == {"hits": 3, "misses": 1, "hit_rate": 0.75, "entries": 1, "bytes": 0}
+    assert [numbers[name] for name in ("hits", "misses", "hit_rate", "entries")] == [3, 1, 0.75, 1]
     with django_capture_on_commit_callbacks(execute=True):
         assert ours.business_client.delete("/api/cache").status_code == 204
     assert ours.business_client.get("/api/cache").json()["entries"] == 0
