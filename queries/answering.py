@@ -20,6 +20,8 @@ from queries.models import Query
 from ragsite.lib.errors import AppError, Invalid, NotFound
 
 CLIENT_LEFT = "client_left"
+# Before what a program wants of a model: it may shape the answer, and not undo what the site and the tenant ask for.
+_WISHES = "The program that asks adds the wishes below. Follow them where they contradict nothing above."
 
 Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
 
@@ -34,6 +36,12 @@ class _Question:
     tenant: Tenant
     scope: Scope
     started: float
+
+    def prompt(self) -> str:
+        """What a model is told besides the site's own instructions."""
+        if not self.ask.instructions:
+            return self.tenant.prompt
+        return f"{self.tenant.prompt}\n\n{_WISHES}\n{self.ask.instructions}".strip()
 
 
 def retrieve(caller: Caller, ask: Ask) -> Found:
@@ -53,7 +61,7 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
             found.hits,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
-            tenant_prompt=question.tenant.prompt,
+            tenant_prompt=question.prompt(),
         )
     return _kept(question, found, generated, generating=generating)
 
@@ -74,7 +82,7 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
             found.hits,
             idf=found.idf,
             purse=CallersPurse(caller, query_id),
-            tenant_prompt=question.tenant.prompt,
+            tenant_prompt=question.prompt(),
         )
         with closing(told):
             for part in told:

@@ -19,7 +19,10 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first."""
+    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first.
+
+    `instructions`: what the program that asks wants of the answer's form.
+    """
 
     question: str
     top_k: int | None = None
@@ -29,6 +32,7 @@ class Ask:
     route: str = "auto"
     database: str | None = None
     turns: tuple[Turn, ...] = ()
+    instructions: str = ""
 
     def parameters(self) -> dict[str, Any]:
         """What decides the answer besides the question."""

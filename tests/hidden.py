@@ -48,6 +48,8 @@ class Hidden:
                 return str(self.document.collection_id), str(uuid4())
             case "name":
                 return COLLECTION, ABSENT_COLLECTION
+            case "model":
+                return f"ragsite/{COLLECTION}", f"ragsite/{ABSENT_COLLECTION}"
             case "metadata":
                 return {"of": MARK}, {"of": ABSENT_MARK}
             case "retry":
@@ -112,7 +114,7 @@ def keep_answer(party: Party, endpoint: str) -> None:
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # What differs between any two answers, and tells nothing. An empty page's `previous` has the cursor that was sent.
-_OWN = {"id", "request_id", "created_at", "timings_ms", "response_time_ms", "sha256", "previous"}
+_OWN = {"id", "request_id", "created_at", "created", "timings_ms", "response_time_ms", "sha256", "previous"}
 _HEADERS = {"X-Request-ID", "RateLimit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Content-Length"}
 
 
