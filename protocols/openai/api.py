@@ -97,7 +97,7 @@ class EmbeddingsView(ProgramView):
 class ModelsView(ProgramView):
     permission_classes = [CanQuery]
 
-    @extend_schema(responses=ModelsOut)
+    @extend_schema(operation_id="v1_models_list", responses=ModelsOut)
     def get(self, request: Request) -> Response:
         """The models: one for everything that the key may read, one a collection, and the one that embeds."""
         return Response({"object": "list", "data": catalog.listed(callers.of(request))})
