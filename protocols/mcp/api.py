@@ -24,14 +24,15 @@ class MCPView(ProgramView):
 
     @extend_schema(exclude=True)  # JSON-RPC describes itself, by `tools/list`
     def post(self, request: Request) -> Response:
+        body: Any = request.data
         try:
-            message = messages.read(request.data, request.headers)
+            message = messages.read(body, request.headers)
             if message.id is None:
                 return Response(status=202)  # a notification; none of them changes anything here
             result = methods.answer(request, message)
         except RPCError as error:
             note_status(request, max(400, error.status))  # on record as what it is, whatever HTTP is told
-            return Response(error.shown(messages.identifier(request.data)), status=error.status)
+            return Response(error.shown(messages.identifier(body)), status=error.status)
         return Response({"jsonrpc": "2.0", "id": message.id, "result": result})
 
 

@@ -103,7 +103,7 @@ def _search(request: Request, ask: Ask) -> Outcome:
 def _ask(request: Request, ask: Ask) -> Outcome:
     budgets.check(callers.of(request))  # where POST /api/query has refused the request by now
     answer = asking.answer(request, ask, use_cache=True)
-    shown = {
+    shown: JSON = {
         name: answer[name]
         for name in ("id", "answer", "sources", "unsupported", "from_cache")
         if name in answer

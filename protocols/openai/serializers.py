@@ -75,7 +75,7 @@ class ChatIn(QueryIn):
 
     question = None  # type: ignore[assignment]  # DRF's way to leave it out: it is the last message
     model = StrictText(max_length=MAX_MODEL, help_text="`ragsite`, or `ragsite/` and a collection.")
-    messages = MessageIn(many=True, allow_empty=False, max_length=MAX_MESSAGES)
+    messages = MessageIn(many=True, allow_empty=False, max_length=MAX_MESSAGES)  # type: ignore[call-arg]  # the list's
     stream = StrictBoolean(default=False, allow_null=True)
     stream_options = StreamOptionsIn(required=False, allow_null=True)
 
@@ -182,7 +182,7 @@ class EmbeddingsUsageOut(serializers.Serializer[Any]):
 
 class EmbeddingsOut(serializers.Serializer[Any]):
     object = serializers.CharField()
-    data = EmbeddingOut(many=True)
+    data = EmbeddingOut(many=True)  # type: ignore[assignment]  # a field, which DRF takes out of the class
     model = serializers.CharField()
     usage = EmbeddingsUsageOut()
 
@@ -196,4 +196,4 @@ class ModelOut(serializers.Serializer[Any]):
 
 class ModelsOut(serializers.Serializer[Any]):
     object = serializers.CharField()
-    data = ModelOut(many=True)
+    data = ModelOut(many=True)  # type: ignore[assignment]  # as above

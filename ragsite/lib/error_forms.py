@@ -83,7 +83,8 @@ def _code(document: Document) -> str:
     fields = document.get("errors", [])
     if fields:
         return _FIELD_CODES.get(fields[0]["code"], "invalid_value")
-    return _CODES.get(document["code"], document["code"])
+    code: str = document["code"]
+    return _CODES.get(code, code)
 
 
 # JSON-RPC -----------------------------------------------------------------------------------------------------
