@@ -9,6 +9,7 @@ from apikeys import callers, usage
 from apikeys.admission import Admission
 from apikeys.authentication import admission_of
 from ragsite.lib import api, postgres
+from ragsite.lib.middleware import status_of
 
 
 class RecordUsage:
@@ -27,7 +28,7 @@ class RecordUsage:
         if caller is None or usage.is_recorded(request):
             return response
         try:
-            usage.record_request(request, caller, status=response.status_code)
+            usage.record_request(request, caller, status=status_of(request, response.status_code))
         except postgres.DOWN as error:
             return api.unrecorded(request, error)
         return response

@@ -22,6 +22,9 @@ from queries.trials import AS_SET, Trial
 from ragsite.lib import presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 
+# Before what a program wants of a model: it may shape the answer, and not undo what the site and the tenant ask for.
+_WISHES = "The program that asks adds the wishes below. Follow them where they contradict nothing above."
+
 Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
 
 
@@ -40,6 +43,12 @@ class _Question:
 
     def purse(self) -> CallersPurse:
         return CallersPurse(self.caller, self.query_id)
+
+    def prompt(self) -> str:
+        """What a model is told besides the site's own instructions."""
+        if not self.ask.instructions:
+            return self.tenant.prompt
+        return f"{self.tenant.prompt}\n\n{_WISHES}\n{self.ask.instructions}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +214,7 @@ def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
             idf=found.idf,
             purse=question.purse(),
             turns=ask.turns,
-            prompt=tenant.prompt,
+            prompt=question.prompt(),
             noted=attempts.book(question.query_id),
             stands_in=tenant.quotes_without_model,
         )

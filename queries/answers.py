@@ -24,6 +24,7 @@ class Ask:
 
     `metadata` as `documents.filters` reads it; `created_at` and `ready_at`, of documents, as `documents.dates` does.
     `conversation`: the one that question and answer will stand in. It decides nothing: its turns do.
+    `instructions`: what the program that asks wants of the answer's form.
     """
 
     question: str
@@ -37,6 +38,7 @@ class Ask:
     database: str | None = None
     turns: tuple[Turn, ...] = ()
     conversation: UUID | None = None
+    instructions: str = ""
 
     def parameters(self) -> dict[str, Any]:
         """What decides the answer besides the question."""

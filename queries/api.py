@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys import callers, retries, usage
+from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget, IsBusiness
-from queries import answering, asking, cache, history, replies, sources
+from queries import asking, cache, history, replies
 from queries.models import Query
 from queries.serializers import (
     AnswerOut,
@@ -84,10 +84,7 @@ class SearchView(GenericAPIView[Query]):
     def post(self, request: Request) -> Response:
         body = SearchIn(data=request.data)
         body.is_valid(raise_exception=True)
-        found = answering.retrieve(callers.of(request), body.ask(), query_id=request_id(request))
-        if found.reranked:
-            usage.spend(request, found.reranked.spent)
-        return Response({"results": sources.shown(sources.each(found.hits))})
+        return Response({"results": asking.passages(request, body.ask())})
 
 
 class HistoryView(ListAPIView[Query]):

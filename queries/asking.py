@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from apikeys import callers, usage
 from apikeys.callers import Caller
-from queries import answering, cache, flight, history, lookup
+from queries import answering, cache, flight, history, lookup, sources
 from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.flight import ALONE, Seat
@@ -68,6 +68,14 @@ def stream(request: Request, ask: Ask, *, use_cache: bool = True) -> Parts | Kep
     if isinstance(boarded, Kept):
         return boarded
     return Parts(request, boarded, answering.stream(caller, ask, query_id=request_id(request)))
+
+
+def passages(request: Request, ask: Ask) -> list[dict[str, Any]]:
+    """The passages that an answer would be made from, as the API shows sources."""
+    found = answering.retrieve(callers.of(request), ask, query_id=request_id(request))
+    if found.reranked:
+        usage.spend(request, found.reranked.spent)
+    return sources.shown(sources.each(found.hits))
 
 
 def _boarded(request: Request, caller: Caller, ask: Ask, *, use_cache: bool) -> Seat | Kept:

@@ -73,8 +73,11 @@ ENCRYPTION_KEY = environment.secret("ENCRYPTION_KEY", _made_secrets.get("ENCRYPT
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if EMBEDDED else "")
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
 CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
-CORS_URLS_REGEX = r"^/(api|v1)/"
-CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key"]
+CORS_URLS_REGEX = r"^/((api|v1)/|mcp$)"
+# Besides ours, those that OpenAI's client and the Model Context Protocol send from a page.
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "mcp-protocol-version", "mcp-method", "mcp-name", "openai-organization",
+                      "openai-project", *(f"x-stainless-{name}" for name in (
+                          "arch", "lang", "os", "package-version", "retry-count", "runtime", "runtime-version", "timeout"))]  # fmt: skip
 CORS_EXPOSE_HEADERS = ["X-Request-ID", "Retry-After", "Idempotency-Replayed", "RateLimit", "RateLimit-Policy",
                        "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]  # fmt: skip
 
@@ -141,6 +144,7 @@ INSTALLED_APPS = [
     "webhooks",
     "documents",
     "queries",
+    "protocols",
 ]
 
 MIDDLEWARE = [

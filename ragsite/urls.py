@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/", include("webhooks.urls")),
     path("api/", include("documents.urls")),
     path("api/", include("queries.urls")),
+    path("", include("protocols.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

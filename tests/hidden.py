@@ -61,6 +61,8 @@ class Hidden:
                 return str(self.document.collection_id), str(uuid4())
             case "name":
                 return COLLECTION, ABSENT_COLLECTION
+            case "model":
+                return f"ragsite/{COLLECTION}", f"ragsite/{ABSENT_COLLECTION}"
             case "metadata":
                 return {"of": MARK}, {"of": ABSENT_MARK}
             case "retry":
@@ -167,6 +169,7 @@ _OWN = {
     "request_id",
     "conversation_id",
     "created_at",
+    "created",
     "updated_at",
     "timings_ms",
     "response_time_ms",

@@ -70,6 +70,13 @@ def session(user: User) -> Client:
     return client
 
 
+def person(user: User) -> Client:
+    """A session, and a token for where sessions do not count."""
+    client = session(user)
+    client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {access_token(user)}"
+    return client
+
+
 def access_token(user: User) -> AccessToken:
     refresh = TokenIn.get_token(user)
     assert isinstance(refresh, RefreshToken)

@@ -20,7 +20,7 @@ from tests.makers import Party, ingest, make_conversation, make_key
 from tests.places import Place, places
 from tests.problems import problem
 from tests.routes import routes
-from tests.strangers import access_token, session, with_header
+from tests.strangers import access_token, person, session, with_header
 from tests.walls import BOTH, DATABASE, FILTER, NEITHER
 from tests.webhooks.making import make_webhook
 from webhooks.models import Endpoint
@@ -100,11 +100,20 @@ POST   /api/webhooks/{id}/rotate         path  id               webhook    404 l
 POST   /api/webhooks/{id}/test           path  id               webhook    404 leaks
 GET    /api/webhooks/{id}/deliveries     path  id               webhook    404 leaks
 GET    /api/webhooks/{id}/deliveries     query cursor           cursor     200 holds
+POST   /v1/chat/completions              body  collection       collection 404 leaks
+POST   /v1/chat/completions              body  collection       name       404 leaks
+POST   /v1/chat/completions              body  database         name       404 holds
+POST   /v1/chat/completions              body  document_ids[]   document   404 leaks
+POST   /v1/chat/completions              body  metadata         metadata   200 leaks
+POST   /v1/chat/completions              body  model            model      404 leaks
+POST   /v1/embeddings                    body  model            model      404 holds
+GET    /v1/models/{model}                path  model            model      404 leaks
 """
 OURS = "A plain text about ladders, which stand at the wall of a quarry."
 # Free text that names no row. Whoever signs in with another's name, password or token is that other.
 NO_NAMES = {"question", "message", "title", "name", "comment", "format", "networks[]", "username", "password", "refresh",
-            "url", "description", "prompt"}  # fmt: skip
+            "url", "description", "prompt", "messages[].content", "messages[].content[]", "messages[].name", "input", "input[]",
+            "user", "safety_identifier", "prompt_cache_key", "service_tier", "reasoning_effort", "verbosity"}  # fmt: skip
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/query": {"question": "Which password has the quarry?"},
     "POST /api/search": {"question": "Which password has the quarry?"},
@@ -113,6 +122,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/keys": {"name": "a program"},
     "POST /api/history/{id}/feedback": {"rating": "up"},
     "POST /api/webhooks": {"url": "https://hooks.example/"},
+    "POST /v1/chat/completions": {
+        "model": "ragsite",
+        "use_cache": False,
+        "messages": [{"role": "user", "content": "Which password has the quarry?"}],
+    },
+    "POST /v1/embeddings": {"model": "all-MiniLM-L6-v2", "input": "x"},
     "POST /api/evaluations/sets": {"name": "a set"},
     "POST /api/evaluations/runs": {"set": "01a1fbc0-0000-7000-8000-000000000002"},
 }
@@ -124,7 +139,7 @@ OWN = {
     "chat": UUID("01a1fbc0-0000-7000-8000-000000000004"),
 }
 # The same question is sent twice, and has to be answered twice.
-ASKING = ("POST /api/query", "POST /api/chat")
+ASKING = ("POST /api/query", "POST /api/chat", "POST /v1/chat/completions")
 
 
 class Row(NamedTuple):
@@ -186,7 +201,7 @@ def boss(ours: Party) -> Client:
     asked = EvaluationSet.objects.create(id=OWN["sets"], tenant=ours.tenant, name="our questions")
     EvaluationRun.objects.create(id=OWN["runs"], tenant=ours.tenant, set=asked)
     make_conversation(ours.tenant, pk=OWN["chat"], user=ours.business, question="How long is a ladder?")
-    return session(ours.business)
+    return person(ours.business)
 
 
 @pytest.fixture
@@ -249,13 +264,13 @@ def leak(row: Row, client: Client, secret: Hidden, *, refused: Sequence[int], ro
 # What an address shows is the same whatever another tenant has: lists, totals, statistics, sources and scores.
 SHOWN = ("GET /api/documents", "GET /api/history", "GET /api/keys", "GET /api/keys/self", "GET /api/usage", "GET /api/webhooks",
          "GET /api/evaluations/sets", "GET /api/evaluations/runs", "GET /api/cache", "GET /api/chat/history", "POST /api/chat",
-         "POST /api/query", "POST /api/search")  # fmt: skip
+         "POST /api/query", "POST /api/search", "GET /v1/models", "POST /v1/chat/completions")  # fmt: skip
 AT_NO_TENANTS = {"/api/token", "/api/token/refresh", "/api/schema", "/api/docs"}
 
 
 def test_every_list_is_looked_at() -> None:
     """Every address of the API that reads without naming what: those with an id in their path are in the table."""
-    reads = {f"GET {route}" for route, view in routes().items() if route.startswith("/api/") and "<" not in route
+    reads = {f"GET {route}" for route, view in routes().items() if route.startswith(("/api/", "/v1/")) and "<" not in route
              if hasattr(getattr(view, "cls", view), "get")} | {*ASKING, "POST /api/search"}  # fmt: skip
     assert reads - {f"GET {route}" for route in AT_NO_TENANTS} == set(SHOWN)
 
@@ -296,7 +311,8 @@ def test_pages_of_the_browsable_api_show_ones_own(
     """Their forms too, whose choices could be rows."""
     own = [f"/api/documents/{ingest(ours.tenant, OURS).pk}", f"/api/keys/{ours.key.pk}"]
     walls.stand(wall, monkeypatch)
-    for path in [*(asked.split()[1] for asked in SHOWN), *own, f"/api/keys/{ours.key.pk}/usage"]:
+    pages = [asked.split()[1] for asked in SHOWN if " /api/" in asked]
+    for path in [*pages, *own, f"/api/keys/{ours.key.pk}/usage"]:
         answer = boss.get(path, headers={"Accept": "text/html"})
         assert answer["Content-Type"].startswith("text/html"), path
         assert not hidden.words_in(answer, secret), path

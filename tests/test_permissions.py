@@ -24,7 +24,7 @@ from tests.strangers import World
 from tests.webhooks.making import make_webhook
 from webhooks.models import Endpoint
 
-# What each caller gets; ids in paths are ours. `none`: whoever holds nothing that counts. `away`: a key from a network
+# What each caller gets; ids in paths are ours. People have sessions, which do not count at the addresses for programs. `none`: whoever holds nothing that counts. `away`: a key from a network
 # that it is not for. `bare`: a key without a scope. `boss`: a business user. `t.`: of the other tenant.
 TABLE = """
                                           none away bare query ingest user boss staff  t.query t.ingest t.user t.boss
@@ -94,6 +94,12 @@ POST    /api/webhooks/<uuid:pk>/test       401  403  403   403    403  403  202 
 GET     /api/webhooks/<uuid:pk>/deliveries 401  403  403   403    403  403  200   403      403      403    403    404
 
 GET     /api/usage                         401  403  403   403    403  403  200   403      403      403    403    200
+
+POST    /v1/chat/completions               401  403  403   200    403  401  401   401      200      403    401    401
+POST    /v1/embeddings                     401  403  403   200    403  401  401   401      200      403    401    401
+GET     /v1/models                         401  403  403   200    403  401  401   401      200      403    401    401
+GET     /v1/models/<path:model>            401  403  403   200    403  401  401   401      200      403    401    401
+POST    /mcp                               401  403  403   200    403  401  401   401      200      403    401    401
 """
 # A session that the site still knows, and that belongs to no operator.
 EXCEPTIONS = {("GET /status", "closed tenant's user"): 403}
@@ -124,6 +130,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/evaluations/sets/from-past": {"name": "a set", "origin": "history"},
     "POST /api/evaluations/runs": {"set": str(OWN_SET)},
     "POST /api/webhooks": {"url": "https://hooks.example/"},
+    "POST /v1/chat/completions": {"model": "ragsite", "messages": [{"role": "user", "content": "Why?"}]},
+    "POST /v1/embeddings": {"model": "all-MiniLM-L6-v2", "input": "Why?"},
+    "POST /mcp": {"jsonrpc": "2.0", "id": 1, "method": "ping"},
 }
 REFUSED = {"type": "urn:ragsite:problem:unauthenticated", "title": "Not signed in", "status": 401,
            "detail": "No valid credentials were given.", "code": "unauthenticated"}  # fmt: skip
@@ -168,7 +177,9 @@ class Ours:
         }
         name = route.removeprefix("/api/evaluations").removeprefix("/api").split("/")[1]
         thing = things.get(name) if "<uuid:pk>" in route else None
-        path = route.replace("<uuid:pk>", str(thing.pk)) if thing else route
+        path = (
+            route.replace("<uuid:pk>", str(thing.pk)) if thing else route.replace("<path:model>", "ragsite")
+        )
         return f"{path}?other={self.run.pk}" if path.endswith("/comparison") else path
 
 
@@ -256,7 +267,7 @@ def test_methods_that_are_not_in_the_table(world: World, things: Ours) -> None:
         row = MATRIX[listed[0]]
         may, status = next(
             (column, row[column])
-            for column in ("boss", "bare", "staff")
+            for column in ("boss", "bare", "query", "staff")
             if row[column] not in {401, 403} or column == "staff"
         )
         for method in set(METHODS) - {row.partition(" ")[0] for row in listed}:

@@ -6,11 +6,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import site
 from tests.documents.pdfs import Page, flowing, pdf
+from tests.official_clients import ASKED, openai_client, text_of, tools_used, with_mcp
 from tests.site import Site
 
 ARABLE = "The harvest of barley in the northern fields was delayed by late frost and heavy rain."
@@ -56,6 +58,31 @@ def test_a_first_question_gets_a_cited_answer(up: Site) -> None:
     assert response.status_code == 200
     assert "[1]" in body["answer"]
     assert body["sources"][0]["collection"] == "samples"
+
+
+def test_openais_client_gets_a_cited_answer_models_and_vectors(up: Site) -> None:
+    with openai_client(up) as client:
+        answer: Any = client.chat.completions.create(model="ragsite", messages=ASKED)
+        assert "[1]" in answer.choices[0].message.content
+        assert answer.sources[0]["collection"] == "samples"
+        streamed = client.chat.completions.create(model="ragsite/samples", messages=ASKED, stream=True)
+        assert text_of(streamed) == answer.choices[0].message.content
+        assert {"ragsite", "ragsite/samples", "all-MiniLM-L6-v2"} <= {
+            model.id for model in client.models.list()
+        }
+        made = client.embeddings.create(model="all-MiniLM-L6-v2", input=["one", "two"])
+        assert [len(item.embedding) for item in made.data] == [384, 384]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_the_mcp_client_searches_and_asks(up: Site, mode: str) -> None:
+    tools, found, answer, wrong = with_mcp(up, tools_used, mode=mode)
+    assert [tool.name for tool in tools.tools] == ["search", "ask"]
+    assert len(found.structured_content["results"]) == 2
+    assert "[1]" in answer.structured_content["answer"]
+    assert answer.content[0].text.startswith(answer.structured_content["answer"])
+    assert wrong.is_error
+    assert "no such collection" in wrong.content[0].text
 
 
 def test_people_sign_in_with_what_was_printed(up: Site) -> None:

@@ -1,6 +1,6 @@
 """What every endpoint shares: the one form of errors, strict JSON, pages of a list.
 
-Errors are problem documents (RFC 9457). `STATUS` is the only place where a kind of error meets a status.
+Errors are problem documents (RFC 9457), in other words where `error_forms` has them. `STATUS` is the only place where a kind of error meets a status.
 """
 
 import re
@@ -27,18 +27,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from ragsite.lib import errors
-from ragsite.lib.middleware import request_id
+from ragsite.lib import error_forms, errors
+from ragsite.lib.middleware import note_status, request_id
 from ragsite.lib.redaction import redacted
 
 logger = structlog.get_logger(__name__)
 
-PROBLEM = "application/problem+json"
-
 STATUS: Mapping[type[errors.AppError], tuple[int, str]] = {
     errors.Invalid: (400, "Bad request"),
     errors.Unauthenticated: (401, "Not signed in"),
-    errors.BudgetSpent: (402, "Budget spent"),
+    errors.BudgetSpent: (error_forms.BUDGET_SPENT, "Budget spent"),
     errors.Forbidden: (403, "Not allowed"),
     errors.NotFound: (404, "Not found"),
     errors.Conflict: (409, "Conflict"),
@@ -61,7 +59,7 @@ CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "metho
 _MAX_FIELDS = 100  # errors that one problem document lists
 _MAX_TEXT = 500  # characters of one of its texts
 CHALLENGE = 'Bearer realm="ragsite"'
-IS_API = re.compile(r"^/(api|v1|health|ready|status|metrics)(/|$)")
+IS_API = re.compile(r"^/(api|v1|mcp|health|ready|status|metrics)(/|$)")
 
 
 def problem(
@@ -77,20 +75,20 @@ def problem(
         "type": f"urn:ragsite:problem:{code}",
         "title": TITLES[status],
         "status": status,
-        "detail": _readable(detail),
+        "detail": readable(detail),
         "code": code,
         "request_id": str(request_id(request)),
     }
     if fields:
         document["errors"] = [
-            {name: _readable(value) for name, value in field._asdict().items()}
+            {name: readable(value) for name, value in field._asdict().items()}
             for field in fields[:_MAX_FIELDS]
         ]
     return document
 
 
-def _readable(text: str) -> str:
-    """Errors quote what a client sent: it may be a megabyte long, have half a character in it, or be a key."""
+def readable(text: str) -> str:
+    """Text to be shown: errors quote what a client sent: it may be a megabyte long, have half a character in it, or be a key."""
     text = redacted(text)
     shown = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
     return shown.encode(errors="replace").decode()
@@ -124,7 +122,18 @@ def answer_error(error: Exception, context: Mapping[str, Any]) -> Response | Non
         headers.setdefault("WWW-Authenticate", CHALLENGE)
     if isinstance(error, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
-    return Response(body, status=status, headers=headers, content_type=_content_type(request))
+    return _in_form(request, body, headers)
+
+
+def _in_form(request: Request, document: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    note_status(request, document["status"])
+    told = error_forms.told(request.path, document)
+    return Response(
+        told.body,
+        status=told.status,
+        headers={**told.headers, **headers},
+        content_type=_content_type(request, told.content_type),
+    )
 
 
 def as_app_error(error: Exception) -> errors.AppError | None:
@@ -176,13 +185,13 @@ def _fields(detail: Any, path: str) -> list[errors.FieldError]:
     return [errors.FieldError(path.removesuffix(".non_field_errors"), detail.code, str(detail))]
 
 
-def _content_type(request: Request) -> str | None:
+def _content_type(request: Request, wanted: str) -> str | None:
     """The browsable page keeps its own type; whatever else was asked for, a problem is JSON."""
     renderer: BaseRenderer | None = getattr(request, "accepted_renderer", None)
     if isinstance(renderer, BrowsableAPIRenderer):
         return None
     request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
-    return PROBLEM
+    return wanted
 
 
 class StrictJSONParser(JSONParser):
@@ -277,5 +286,6 @@ def unrecorded(request: HttpRequest, error: Exception) -> HttpResponse:
 def _page(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     document = problem(request, status=status, code=code, detail=detail)
     if IS_API.match(request.path):
-        return JsonResponse(document, status=status, content_type=PROBLEM)
+        told = error_forms.told(request.path, document)
+        return JsonResponse(told.body, status=told.status, content_type=told.content_type)
     return render(request, "problem.html", document, status=status)

@@ -120,6 +120,10 @@ class LocalModel:
             vectors[window] = self._embed_window(texts[window])
         return vectors
 
+    def tokens(self, texts: Sequence[str]) -> int:
+        """How many word pieces `embed` reads of the texts."""
+        return sum(len(piece) for piece in self._pieces(texts))
+
     def _embed_window(self, texts: Sequence[str]) -> NDArray[np.float32]:
         parts = [texts[start : start + _TEXTS_A_PART] for start in range(0, len(texts), _TEXTS_A_PART)]
         pieces = [piece for part in self._each(self._pieces, parts) for piece in part]

@@ -13,6 +13,7 @@ from ragsite.lib.identifiers import uuid7
 # Keys of request.META. A client's headers arrive as HTTP_*, so that none can pose as these.
 _ID = "ragsite.id"
 _STARTED = "ragsite.started"
+_STATUS = "ragsite.status"
 
 
 class RequestID:
@@ -44,3 +45,14 @@ def elapsed_ms(request: HttpRequest | Request) -> float:
     """Milliseconds since the request came in."""
     started: float = request.META[_STARTED]
     return round((perf_counter() - started) * 1000, 1)
+
+
+def note_status(request: HttpRequest | Request, status: int) -> None:
+    """Notes what became of a request, where its protocol may give the answer another status."""
+    request.META[_STATUS] = status
+
+
+def status_of(request: HttpRequest | Request, sent: int) -> int:
+    """What became of a request whose answer goes out with the status `sent`."""
+    noted: int = request.META.get(_STATUS, sent)
+    return noted

@@ -1,6 +1,6 @@
 """Server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -32,3 +32,19 @@ def framed(name: str, data: bytes, *, identifier: str = "") -> bytes:
 
 def streaming(events: Iterable[bytes]) -> StreamingHttpResponse:
     return StreamingHttpResponse(events, content_type=EVENTS, headers=HEADERS)
+
+
+def read(stream: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The events that `framed` made, however they are cut, by name and data; a comment has no name, and comes as it is."""
+    held = b""
+    for piece in stream:
+        *events, held = (held + piece).split(b"\n\n")
+        for event in events:
+            yield _read(event)
+
+
+def _read(event: bytes) -> tuple[str, bytes]:
+    fields = dict(line.split(b": ", 1) for line in event.split(b"\n") if b": " in line)
+    if b"event" not in fields:
+        return "", event + b"\n\n"
+    return fields[b"event"].decode(), fields[b"data"]

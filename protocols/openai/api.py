@@ -1,0 +1,112 @@
+"""OpenAI's API, as far as its clients need it to ask ragsite: chat completions, embeddings and models."""
+
+from dataclasses import replace
+
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apikeys import callers, usage
+from apikeys.permissions import CanQuery, HasBudget
+from apikeys.purses import CallersPurse
+from protocols import asking
+from protocols.openai import catalog, completions, vectors
+from protocols.openai.completions import Asked, Chunks
+from protocols.openai.serializers import (
+    ChatIn,
+    CompletionOut,
+    EmbeddingsIn,
+    EmbeddingsOut,
+    ModelOut,
+    ModelsOut,
+)
+from protocols.programs import ProgramView
+from queries.answers import Ask
+from ragsite.lib import server_sent
+from ragsite.lib.errors import FieldError, Invalid
+from ragsite.lib.middleware import request_id
+
+A_CHAT = OpenApiExample(
+    "A question",
+    {"model": "ragsite", "messages": [{"role": "user", "content": "How do I rotate an API key?"}]},
+    request_only=True,
+)
+
+
+class ChatView(ProgramView):
+    permission_classes = [CanQuery, HasBudget]
+
+    @extend_schema(
+        request=ChatIn,
+        examples=[A_CHAT],
+        responses={(200, "application/json"): CompletionOut, (200, server_sent.EVENTS): OpenApiTypes.STR},
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Ask as OpenAI's clients do. The last user message is the question; the answer's sources are in `sources`."""
+        body = ChatIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        data = body.validated_data
+        ask = _held(body.ask(), catalog.collection(callers.of(request), data["model"]))
+        asked = Asked(request_id(request), data["model"], body.wants_usage)
+        if not data["stream"]:
+            answer = asking.answer(request, ask, use_cache=data["use_cache"])
+            return Response(completions.whole(asked, answer))
+        events = asking.events(request, ask, use_cache=data["use_cache"])
+        return server_sent.streaming(Chunks(asked, events))
+
+
+def _held(ask: Ask, collection: str | None) -> Ask:
+    """The question, held to the collection that its model stands for."""
+    if collection is None:
+        return ask
+    if ask.collection is not None:
+        wrong = FieldError("collection", "invalid", "The model names a collection already.")
+        raise Invalid("Some fields are wrong.", fields=[wrong])
+    return replace(ask, collection=collection)
+
+
+class EmbeddingsView(ProgramView):
+    permission_classes = [CanQuery, HasBudget]
+
+    @extend_schema(request=EmbeddingsIn, responses=EmbeddingsOut)
+    def post(self, request: Request) -> Response:
+        """Vectors of texts, by the model that the documents are embedded with."""
+        body = EmbeddingsIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        data = body.validated_data
+        space = catalog.space(data["model"])
+        if data.get("dimensions") not in {None, space.dimensions}:
+            wrong = FieldError("dimensions", "invalid", f"This model's vectors have {space.dimensions}.")
+            raise Invalid("Some fields are wrong.", fields=[wrong])
+        caller = callers.of(request)
+        purse = CallersPurse(caller, request_id(request))
+        found, spent = vectors.embed(space, data["input"], owner=caller.tenant_id, purse=purse)
+        usage.spend(request, spent)
+        return Response(
+            {
+                "object": "list",
+                "data": vectors.shown(found, encoding=data["encoding_format"] or "float"),
+                "model": space.model,
+                "usage": {"prompt_tokens": spent.prompt_tokens, "total_tokens": spent.prompt_tokens},
+            }
+        )
+
+
+class ModelsView(ProgramView):
+    permission_classes = [CanQuery]
+
+    @extend_schema(operation_id="v1_models_list", responses=ModelsOut)
+    def get(self, request: Request) -> Response:
+        """The models: one for everything that the key may read, one a collection, and the one that embeds."""
+        return Response({"object": "list", "data": catalog.listed(callers.of(request))})
+
+
+class ModelView(ProgramView):
+    permission_classes = [CanQuery]
+
+    @extend_schema(responses=ModelOut)
+    def get(self, request: Request, model: str) -> Response:
+        """One of them, by its name."""
+        return Response(catalog.one(callers.of(request), model))

@@ -1,0 +1,56 @@
+"""Vectors of a client's own texts, by the model that the tenant's documents are embedded with."""
+
+import base64
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from apikeys.purses import Purse
+from apikeys.usage import Spent
+from documents import spaces
+from documents.embedding_space import EmbeddingSpace
+from ragsite.lib import embeddings
+from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.embeddings import Vectors
+from ragsite.lib.money import dollars
+
+
+def embed(
+    space: EmbeddingSpace, texts: Sequence[str], *, owner: object, purse: Purse
+) -> tuple[Vectors, Spent]:
+    """The texts' vectors in a space, and what they took. Raises what `embeddings.embed` raises, and BudgetSpent.
+
+    `owner`: the tenant, whose cache of vectors it is. A text that was in it counts all the same: which ones were is
+    nobody's to know.
+    """
+    model = spaces.model(space)
+    tokens = embeddings.tokens(model, texts)
+    spent = Spent(prompt_tokens=tokens, cost_usd=_cost(space.model, tokens))
+    purse.reserve(spent.cost_usd)
+    found = embed_cached(model, texts, space=space.pk, owner=owner)
+    purse.take(spent)
+    # As the cache and the database keep them: a text's vector is the same, whether it was fresh or not.
+    return found.astype("<f2").astype("<f4"), spent
+
+
+def _cost(model: str, tokens: int) -> Decimal:
+    price, _ = settings.MODEL_PRICES.get(model, (0.0, 0.0))
+    return dollars(math.ceil(tokens * price))
+
+
+def shown(vectors: Vectors, *, encoding: str) -> list[dict[str, Any]]:
+    return [
+        {"object": "embedding", "index": index, "embedding": _encoded(vector, encoding)}
+        for index, vector in enumerate(vectors)
+    ]
+
+
+def _encoded(vector: Vectors, encoding: str) -> str | list[float]:
+    if encoding == "base64":
+        return base64.b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode()
+    numbers: list[float] = vector.tolist()
+    return numbers
