@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,8 @@ def completion(body: Mapping[str, Any], text: str) -> dict[str, Any]:
 def completion_events(body: Mapping[str, Any], text: str) -> Iterator[bytes]:
     """The server-sent events of a streamed answer: one a word, the usage where asked for, and [DONE]."""
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 0, "model": body["model"]}
-    deltas = [
-        {"role": "assistant", "content": ""},
-        *({"content": word} for word in re.findall(r"\S+\s*", text)),
-    ]
-    for delta in deltas:
+    words = ({"content": word[0]} for word in re.finditer(r"\S+\s*", text))
+    for delta in chain([{"role": "assistant", "content": ""}], words):
         yield _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     if (body.get("stream_options") or {}).get("include_usage"):

@@ -87,6 +87,8 @@ def first(candidates: Sequence[Candidate[T]], *, seconds: float, ledger: Ledger)
     refusals = []
     for left, candidate in zip(range(len(candidates), 0, -1), candidates, strict=True):
         now = time.monotonic()
+        if failure and now >= deadline:
+            break
         ends = now + (deadline - now) / left
         entered = _entered(candidate, ledger, ends=ends, lease_seconds=deadline - now + _SLACK_SECONDS)
         if isinstance(entered, Refusal):

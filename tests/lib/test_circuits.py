@@ -1,5 +1,6 @@
 """Breakers and places at endpoints: by their rules with Redis and without, and over processes with it."""
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -7,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from ragsite.lib import llm, redis_client
 from ragsite.lib.circuit_alone import Refusal, Rules, Verdict
 from ragsite.lib.circuits import Circuit, Passage
+from ragsite.lib.llm import ChatEndpoint
 from tests.lib.caller import Caller
 from tests.model_server import Behaviour, ModelServer
 from tests.outages import redis_refused, redis_waited_for
@@ -99,10 +102,10 @@ def test_places_are_taken_and_given_back(where: None) -> None:
 
 
 def test_who_waits_for_a_place_gets_it(where: None) -> None:
-    circuit = make_circuit(places=1)
-    enter(circuit, lease=0.3)
+    circuit = make_circuit(places=2)
+    enter(circuit, lease=60), enter(circuit, lease=0.3)
     began = time.monotonic()
-    assert isinstance(enter(circuit, patience=20), Passage)  # whoever held it never said that it left
+    assert isinstance(enter(circuit, patience=20), Passage)  # whoever held the other never said that it left
     assert time.monotonic() - began < 5
 
 
@@ -120,6 +123,22 @@ def test_what_was_open_stays_open_when_redis_goes() -> None:
         assert enter(circuit).why == "open"
     with redis_refused():
         assert enter(circuit).why == "open"
+
+
+def test_a_call_that_goes_well_waits_for_redis_once(
+    model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    guarded = redis_client.guarded
+
+    def counted(call: Any) -> Any:
+        waits.append(threading.get_ident())
+        return guarded(call)
+
+    monkeypatch.setattr(redis_client, "guarded", counted)
+    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", models=("first",), in_flight=5)
+    assert llm.complete(endpoint, [{"role": "user", "content": "?"}]).text
+    assert waits.count(threading.get_ident()) == 1
 
 
 # Over processes ----------------------------------------------------------------------------------------------
