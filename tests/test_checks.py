@@ -22,6 +22,7 @@ def found() -> set[str]:
         ("WEBHOOK_ALLOWED_NETWORKS", ["intranet"], "ragsite.E003"),
         ("TOKEN_RATE", "often", "ragsite.E004"),
         ("TOKEN_RATE", "0/m", "ragsite.E004"),
+        ("ANSWER_WINDOW_TOKENS", 2_499, "ragsite.E008"),
     ],
 )
 def test_bad_settings(settings: Any, setting: str, value: object, expected: str) -> None:
