@@ -16,16 +16,19 @@ LONGEST = 2_000
 # Scripts written without spaces, and what is as wide as their letters: an address ends where they begin.
 APART = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U000323af"
 _RUN = re.compile(rf"[^\s<\[|{APART}]+")
-_PART = re.compile(rf"{_RUN.pattern}|.", re.DOTALL)
+_PART = re.compile(rf"{_RUN.pattern}|\s+|[<\[|{APART}]")
 _BEHIND = ".,;:!?…'\"”’»)]}>*_~`"  # what closes a sentence or a bracket behind an address
 _ENDS = re.compile(r"[)\]}>\"'”’»*`]")
 
+_OPAQUE = (
+    "(?:javascript|vbscript|livescript|mailto|tel|sms|xmpp|callto|skype|facetime|intent|blob|about|magnet):"
+)
 _HOST = r"(?:[\w-]{1,63}\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?!\w)"
 _ADDRESS = re.compile(
     rf"""
       [a-z][a-z0-9+.-]{{0,30}}:(?=[/\\]{{2}})
     | (?:https?|ftps?|wss?|file):(?=[/\\])
-    | (?:javascript|vbscript|livescript|mailto|tel|sms|xmpp|callto|skype|facetime|intent|blob|about|magnet):(?=\S)
+    | {_OPAQUE}(?=\S)
     | data:(?=[a-z]+/|[;,])
     | \bwww\d{{0,3}}\.(?=\w)
     | (?<![\w:])//(?=\w)
@@ -36,6 +39,9 @@ _ADDRESS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _BARE = re.compile(rf"(?<![\w-]){_HOST}", re.IGNORECASE)
+_BEGUN = re.compile(rf"(?://|\\\\|www\d{{0,3}}\.|{_OPAQUE})\Z", re.IGNORECASE)
+# What readers do not take for the end of an address: a closing bracket or quotation mark, emphasis, a full stop.
+_CLOSING = re.compile(r"[*_~`]{0,3}[)\]}>\"'”’»]?[*_~`]{0,3}[.,;!?…]{0,3}")
 _HEADLESS = re.compile(r"\.[^\W\d_]{2}")
 
 
@@ -57,7 +63,7 @@ def known(texts: Iterable[str], *, names: Iterable[str] = ()) -> Known:
 
 def _may_hold_one(word: str) -> bool:
     """Quick, for the many words that do not."""
-    return ":" in word or "." in word[:-1] or "@" in word or "\\" in word
+    return ":" in word or "." in word or "@" in word or "//" in word or "\\" in word
 
 
 def _read(word: str) -> Iterator[str]:
@@ -87,15 +93,18 @@ def kept(text: Iterable[str], known: Known) -> Iterator[str]:
         said = []
         for part in parts:
             # A reader takes for the address whatever is written behind it without a space.
-            said.append(" " if at_address and not part.isspace() else "")
-            word, at_address = _checked(part, before, known)
-            said.append(word)
+            if at_address and not part.isspace():
+                said.append(" ")
+            at_address = False
+            if len(part) >= LONGEST or _may_hold_one(part):
+                part, at_address = _checked(part, before, known)  # noqa: PLW2901  what is said instead
+            said.append(part)
             before = part[-1]
         yield "".join(said)
 
 
 def _parts(text: Iterable[str]) -> Iterator[list[str]]:
-    """Words, whole but for what is over LONGEST, and one by one the characters that stand between them."""
+    """Words, whole but for what is over LONGEST, and what stands between them."""
     held = ""
     for piece in text:
         parts = _PART.findall(held + piece)
@@ -107,19 +116,20 @@ def _parts(text: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _checked(word: str, before: str, known: Known) -> tuple[str, bool]:
-    """The word without an unknown address, and whether it ends with a known one."""
+    """The word without an unknown address, and whether what is written behind it would belong to an address."""
     if len(word) >= LONGEST:
         return REMOVED, False
-    found = _ADDRESS.search(word) if _may_hold_one(word) else None
+    # What ends in another script's letters may be the name of a host, of which this is the end.
+    parted = " " if before.isalnum() and _HEADLESS.match(word) else ""
+    found = _ADDRESS.search(word)
     if found is None:
-        headless = before.isalnum() and _HEADLESS.match(word)
-        # "//" before a bracket begins the address of a host that is written as a number.
-        return (" " if headless else "") + _spaced(word, known), word.endswith(("//", "\\\\"))
-    lead, rest = _spaced(word[: found.start()], known), word[found.start() :]
+        return parted + _spaced(word, known), _BEGUN.search(word) is not None
+    lead, rest = parted + _spaced(word[: found.start()], known), word[found.start() :]
     address = _core(rest)
+    behind = rest[len(address) :]
     if address in known.addresses:
-        return lead + rest, True
-    return lead + (REMOVED[1:-1] if lead.endswith("(") else REMOVED) + rest[len(address) :], False
+        return lead + address + ("" if _CLOSING.fullmatch(behind) else " ") + behind, True
+    return lead + (REMOVED[1:-1] if lead.endswith("(") else REMOVED) + behind, False
 
 
 def _spaced(text: str, known: Known) -> str:

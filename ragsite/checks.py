@@ -120,6 +120,23 @@ def reranker_has_an_address(**_: Any) -> list[CheckMessage]:
     return []
 
 
+# Instructions, a tenant's prompt, the question and a source that says something: 4,000 characters and some more.
+LEAST_PROMPT_TOKENS = 1_500
+
+
+@register()
+def window_has_room(**_: Any) -> list[CheckMessage]:
+    if settings.ANSWER_WINDOW_TOKENS >= settings.ANSWER_MAX_TOKENS + LEAST_PROMPT_TOKENS:
+        return []
+    return [
+        Error(
+            "ANSWER_WINDOW_TOKENS has no room for a prompt beside ANSWER_MAX_TOKENS.",
+            hint=f"Set it to what the model reads at once, at least {LEAST_PROMPT_TOKENS} more than ANSWER_MAX_TOKENS.",
+            id="ragsite.E010",
+        )
+    ]
+
+
 @register(Tags.database)
 def walls_hold(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Runs as `servers_are_recent` does. Row-level security holds nobody who may bypass it."""

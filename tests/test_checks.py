@@ -24,6 +24,7 @@ def found() -> set[str]:
         ("TOKEN_RATE", "0/m", "ragsite.E004"),
         ("ANSWER_FALLBACK_MODELS", ["llama at 10.0.0.5:11434"], "ragsite.E008"),
         ("ANSWER_FALLBACK_MODELS", ["llama at https://me:word@host/v1"], "ragsite.E008"),
+        ("ANSWER_WINDOW_TOKENS", 2_499, "ragsite.E010"),
     ],
 )
 def test_bad_settings(settings: Any, setting: str, value: object, expected: str) -> None:

@@ -227,7 +227,8 @@ _HARMLESS = frozenset(
     "html head body p em strong code pre ul ol li blockquote h1 h2 h3 h4 h5 h6 table thead tbody tr td th hr br s a".split()  # noqa: SIM905  # a line of words reads better
 )
 _SEEMS_ADDRESS = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*:)?//\S|www\.\w|javascript:|vbscript:|data:\w+/|mailto:|\w@\w+\.\w", re.IGNORECASE
+    r"(?:[a-z][a-z0-9+.-]*:|(?<!\w))//\w|(?<!\w)www\.\w|(?:javascript|vbscript|mailto|tel):\S|data:\w+/|\w@\w+\.\w",
+    re.IGNORECASE,
 )
 
 
@@ -251,11 +252,8 @@ def _is_unseen(character: str) -> bool:
 
 
 def _running(answer: str) -> Iterator[str]:
-    for read in (answer, html.unescape(answer)[:0] or answer):
-        tree = LexborHTMLParser(f"<body>{read}")
-        yield from (
-            f"element {node.tag}" for node in tree.css("*") if node.tag not in {"html", "head", "body"}
-        )
+    tree = LexborHTMLParser(f"<body>{answer}")
+    yield from (f"element {node.tag}" for node in tree.css("*") if node.tag not in {"html", "head", "body"})
 
 
 def _linking(tree: LexborHTMLParser, sources: Sequence[str]) -> Iterator[str]:
