@@ -92,7 +92,8 @@ def test_no_model_is_asked_for_a_client_that_has_left(
         if stream:
             b"".join(answer.streaming_content)
     row, (record,) = Query.objects.for_tenant(ours.tenant).get(), used()
-    assert (row.error_code, record.status, record.cost_usd) == ("client_left", 499, 0)
+    assert (row.error_code, record.status) == ("client_left", 499)
+    assert not record.cost_usd
     assert model.calls == 0
 
 
