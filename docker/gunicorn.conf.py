@@ -7,8 +7,27 @@ import socket
 import struct
 from typing import Any
 
+from gunicorn.workers.gthread import ThreadWorker
+
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
-worker_class = "gthread"
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Closes a connection in the thread that served it.
+
+    gunicorn waits there for the other end to close as well, up to two seconds for each: in the thread that takes
+    connections, a few clients that do not close would keep out everybody else.
+    """
+
+    def handle(self, conn: Any) -> Any:
+        again = super().handle(conn)
+        if again is False:
+            conn.close(graceful=True)
+            conn.close = lambda **_: None
+        return again
+
+
+worker_class = Worker
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 # Most of them wait for a model, and cost next to nothing meanwhile; they are started when they are first needed. How many
 # may wait is bounded (LONG_REQUESTS), and how many compute (ragsite/lib/turns.py).

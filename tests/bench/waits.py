@@ -58,12 +58,26 @@ def in_flight(up: Site, key: str) -> list[Comparison]:
         with _flight(web, miss) as flight:
             time.sleep(RUNNING_IN)
             meanwhile.append(cached())
-            count, cpu = flight().split()
-        through.append(Sample(int(count) / COUNTED, meanwhile[-1].cpu_seconds, load=float(cpu) / int(count)))
+            through.append(_through(*flight().split(), alone=alone[-1], meanwhile=meanwhile[-1]))
     return [
         Comparison(f"{IN_FLIGHT} in flight / ideal", through, [ideal] * PAIRS),
         Comparison("cached meanwhile / alone", meanwhile, alone),
     ]
+
+
+def _through(count: str, cpu: str, *, alone: Sample, meanwhile: Sample) -> Sample:
+    """Those in flight that were answered. Processor time is what is left of the whole without the cached queries'."""
+    rate = int(count) / COUNTED
+
+    def left(of: Callable[[Sample], float]) -> float:
+        return (of(meanwhile) - of(alone)) * meanwhile.rate / rate
+
+    return Sample(
+        rate,
+        left(lambda one: one.cpu_seconds),
+        left(lambda one: one.behind),
+        float(cpu) / int(count),
+    )
 
 
 @contextmanager

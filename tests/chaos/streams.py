@@ -88,7 +88,7 @@ def dropped(
     chance = random.Random(SEED)
     key = calls.new_key(Business(up))
     warm_up(up, key.raw)
-    before = _threads(up)
+    before, weighed = _threads(up), _kilobytes(up)
     left: list[Left] = []
     with _bystander(up, key.raw) as seen:
         for wave in range(waves):
@@ -116,6 +116,7 @@ def dropped(
             "closed after ms, median": _ms(late, 0.5),
             "closed after ms, latest": _ms(late, 1.0),
             "threads more": more,
+            "kB a thread more": round((_kilobytes(up) - weighed) / max(1, more)),
             "bystanders": len(seen),
             "bystanders' slowest ms": _ms([seconds for _, _, seconds in seen], 1.0),
         },
@@ -279,6 +280,10 @@ def _held(up: Site) -> int:
 
 def _threads(up: Site) -> int:
     return sum(worker.num_threads() for worker in web_workers(up))
+
+
+def _kilobytes(up: Site) -> int:
+    return sum(int(worker.memory_info().rss) for worker in web_workers(up)) // 1024
 
 
 def _ms(seconds: Sequence[float], share: float) -> float:

@@ -1,7 +1,7 @@
 """A request's thread as gunicorn has it, whose client can leave."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ def asking(content_type: str = "text/event-stream", *, started: bool = True) -> 
     with ours, theirs:
         told = Asking(theirs)
 
-        def application(_: object, start_response: presence.Write) -> list[bytes]:
+        def application(_: object, start_response: Callable[..., presence.Write]) -> list[bytes]:
             if started:
                 start_response("200 OK", [("Content-Type", content_type)])
             return []
