@@ -56,13 +56,14 @@ class Tenant(models.Model):
     cache_seconds = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="How long an answer is kept in the cache, within what the site allows. Empty: as the site is set. 0: none is.",
+        help_text="How long an answer is kept in the cache, within what the site allows. Empty: as the site is"
+        " set. 0: none is.",
     )
     cache_bytes = models.PositiveBigIntegerField(
         null=True,
         blank=True,
-        help_text="How much room its cached answers have, within what the site allows; the ones not used for longest make"
-        " way. Empty: as the site is set. 0: none is kept.",
+        help_text="How much room its cached answers have, within what the site allows; the ones not used for"
+        " longest make way. Empty: as the site is set. 0: none is kept.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -39,8 +39,8 @@ def whole(request: Request, ask: Ask, *, use_cache: bool = True) -> Given:
 
 
 class Parts(Iterator[Part]):
-    """What `answering.stream` gives, for whoever waits for it too. Whoever reads them closes them, at their end or before:
-    then one of those who wait makes the answer."""
+    """What `answering.stream` gives, for whoever waits for it too. Whoever reads them closes them, at their end or
+    before: then one of those who wait makes the answer."""
 
     def __init__(self, request: Request, seat: Seat, parts: Any) -> None:
         self._request = request
@@ -61,8 +61,8 @@ class Parts(Iterator[Part]):
 
 
 def stream(request: Request, ask: Ask, *, use_cache: bool = True) -> Parts | Kept:
-    """The parts of the answer as they are made, or an answer that is whole already. Raises as `whole` does, the parts at
-    any time."""
+    """The parts of the answer as they are made, or an answer that is whole already. Raises as `whole` does, the parts
+    at any time."""
     caller = callers.of(request)
     boarded = _boarded(request, caller, ask, use_cache=use_cache)
     if isinstance(boarded, Kept):

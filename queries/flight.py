@@ -186,5 +186,5 @@ class _Passenger:
             if failed is not None:
                 kind, detail, code, headers = json.loads(failed.body)
                 raise _TOLD[kind](detail, code=code, headers=headers)
-            self._no_answer = sha1(value).hexdigest()  # noqa: S324  as Redis can work it out; nothing is kept secret by it
+            self._no_answer = sha1(value).hexdigest()  # noqa: S324  as Redis can work it out
         return kept

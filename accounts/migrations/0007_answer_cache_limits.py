@@ -12,7 +12,8 @@ class Migration(migrations.Migration):
             name="cache_seconds",
             field=models.PositiveIntegerField(
                 blank=True,
-                help_text="How long an answer is kept in the cache, within what the site allows. Empty: as the site is set. 0: none is.",
+                help_text="How long an answer is kept in the cache, within what the site allows. Empty: as the site is"
+                " set. 0: none is.",
                 null=True,
             ),
         ),
@@ -21,8 +22,8 @@ class Migration(migrations.Migration):
             name="cache_bytes",
             field=models.PositiveBigIntegerField(
                 blank=True,
-                help_text="How much room its cached answers have, within what the site allows; the ones not used for longest make"
-                " way. Empty: as the site is set. 0: none is kept.",
+                help_text="How much room its cached answers have, within what the site allows; the ones not used for"
+                " longest make way. Empty: as the site is set. 0: none is kept.",
                 null=True,
             ),
         ),

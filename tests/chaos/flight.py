@@ -1,4 +1,4 @@
-"""One call to the model for all who ask the same at once, over the web processes of a site, and for one tenant alone."""
+"""One call to the model for all who ask the same at once, over a site's web processes, also when who leads is killed."""
 
 import json
 import threading
@@ -97,7 +97,7 @@ def identical(up: Site, model: ModelServer, *, askers: int = ASKERS, seconds: fl
 
 
 def killed(up: Site, model: ModelServer, *, askers: int = ASKERS, seconds: float = 3.0) -> Report:
-    """As `identical`, and the web process that waits for the model is killed. Whose connection breaks asks once more."""
+    """As `identical`, and the web process that waits for the model is killed. Whose connection breaks asks again."""
     model.reset(Behaviour(reply="One for all [1].", delay=seconds))
     began = time.monotonic()
     with ThreadPoolExecutor(1) as aside:
