@@ -53,7 +53,7 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
         generated = generation.generate(
             meant.text,
             found.hits,
-            idf=found.idf,
+            idf=followups.weighed(found.idf, ask.question),
             purse=CallersPurse(caller, query_id),
             tenant_prompt=question.tenant.prompt,
         )
@@ -75,7 +75,7 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
         told = generation.stream(
             meant.text,
             found.hits,
-            idf=found.idf,
+            idf=followups.weighed(found.idf, ask.question),
             purse=CallersPurse(caller, query_id),
             tenant_prompt=question.tenant.prompt,
         )

@@ -156,7 +156,7 @@ def boss(ours: Party) -> Client:
     hidden.ask(ours, "How long is a ladder?")
     webhook, _ = make_webhook(ours, "https://hooks.example/")
     Endpoint.objects.for_tenant(ours.tenant).filter(pk=webhook.pk).update(id=OWN_WEBHOOK)
-    make_conversation(ours.tenant, pk=OWN_CONVERSATION, user=ours.business, question="How long is a ladder?")
+    make_conversation(ours.tenant, pk=OWN_CONVERSATION, key=ours.key, question="How long is a ladder?")
     return session(ours.business)
 
 
