@@ -88,7 +88,7 @@ def existing_collections(tenant_id: UUID, wanted: Iterable[UUID] | None) -> list
     return ids
 
 
-def line(tenant_id: UUID, key_id: UUID) -> TenantQuerySet[APIKey]:
+def line(tenant_id: UUID, key_id: UUID) -> TenantQuerySet[Any]:
     """The keys of one client: this one, those that it was rotated from, and those into which."""
     keys = APIKey.objects.for_tenant(tenant_id).annotate(first=Coalesce("line", "pk"))
     return keys.filter(first=Subquery(keys.filter(pk=key_id).values("first")))

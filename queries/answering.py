@@ -211,7 +211,7 @@ def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
         Brief(
             question=meant.text,
             sources=sources.merged(tenant.pk, found.hits),
-            idf=found.idf,
+            idf=followups.weighed(found.idf, ask.question),
             purse=question.purse(),
             turns=ask.turns,
             prompt=question.prompt(),

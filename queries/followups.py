@@ -24,6 +24,7 @@ Rarity = Callable[[str], Mapping[str, float]]
 MOST_TAKEN: Final = 6
 MOST_WORDS: Final = 3
 MOST_OF_ANSWER: Final = 2
+TAKEN_OVER: Final = 0.25
 FEW_WORDS: Final = 1  # a question of so few words that mean something by themselves leans
 LONGEST_WORD: Final = 40  # a longer one is no word: an address, or a clause of a script without spaces
 
@@ -76,6 +77,13 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
             names = [word for word in _names(answer, weights) if word.isalpha()]
             subject = [*subject, *names[:MOST_OF_ANSWER]]
     return " ".join([question, *_new(subject, question)])
+
+
+def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:
+    """What words count when sentences are chosen: those that were taken over have told which passages are meant, and
+    count less than the question's own, or the sentence that answered the question before would be chosen again."""
+    own = set(lexical.terms(question))
+    return {term: weight if term in own else TAKEN_OVER * weight for term, weight in idf.items()}
 
 
 def leans(question: str) -> bool:

@@ -92,7 +92,7 @@ class QueryIn(SearchIn):
 
 
 class ChatIn(QueryIn):
-    question = None
+    question = None  # type: ignore[assignment]  # DRF's way to leave out an inherited field
     message = StrictText(max_length=MAX_QUESTION, source="question")
     conversation_id = StrictUUID(
         required=False,

@@ -200,7 +200,7 @@ def boss(ours: Party) -> Client:
     Endpoint.objects.for_tenant(ours.tenant).filter(pk=webhook.pk).update(id=OWN["webhooks"])
     asked = EvaluationSet.objects.create(id=OWN["sets"], tenant=ours.tenant, name="our questions")
     EvaluationRun.objects.create(id=OWN["runs"], tenant=ours.tenant, set=asked)
-    make_conversation(ours.tenant, pk=OWN["chat"], user=ours.business, question="How long is a ladder?")
+    make_conversation(ours.tenant, pk=OWN["chat"], key=ours.key, question="How long is a ladder?")
     return person(ours.business)
 
 

@@ -343,7 +343,7 @@ def test_an_operator_reads_the_messages(ours: Party, admin_client: Any) -> None:
     )
     row = {"tenant": ours.tenant, "conversation": conversation, "created_at": conversation.created_at}
     Query.objects.bulk_create(
-        Query(id=UUID(int=uuid7().int + (number << 64)), question=f"More {number}", status="answered", **row)
+        Query(id=UUID(int=uuid7().int + (number << 80)), question=f"More {number}", status="answered", **row)
         for number in range(30)
     )
     listing = admin_client.get("/admin/queries/conversation/").content.decode()
