@@ -5,14 +5,18 @@ scales: ranks (reciprocal rank fusion) and min-max or z scores blow up differenc
 that finds all chunks alike would then decide as much as one that finds the only match. The weight w is the
 question's own:
 
-    w = b / (b + d + NOISE)    b = (PRIOR + agreement + evidence) * lead of the lexical leg    d = lead of the dense leg
+    w = b / (b + d + NOISE)    b = (PRIOR + agreement + evidence) * argument * lead of the lexical leg
+                               d = lead of the dense leg
 
 A leg's lead is how far its best candidate stands above the mean of its ten best: it is large for an order code
 that one chunk holds, and small where a hundred rows share the question's words. Agreement is the part of the
 ten best that the legs share. Evidence is the lexical lead in nats, not as a part of the ceiling, over CONVINCING:
 where a pasted sentence has ten rare words that stand together in one chunk, that is no chance, and the chunk wins
 though a model that does not know the language finds nothing in it; a lead made of common words alone is worth few
-nats. NOISE keeps differences too small to mean anything from deciding: then the dense leg ranks. That a list whose
+nats. The argument is what the lexical leg's favourite has against the dense leg's: the most telling of the question's
+words that it has and most of the dense ten have not. Where those words stand everywhere, as in reports that share their
+prose, there is none: the favourite is one of many that have them by chance, and the dense leg ranks. A name that the ten
+have as well, such as the company's that all of them are about, is no argument either, however rare. NOISE keeps differences too small to mean anything from deciding: then the dense leg ranks. That a list whose
 top scores stand out is likelier to be right is the finding behind normalized query commitment: Shtok et al.,
 "Predicting Query Performance by Query-Drift Estimation", ACM TOIS 30(2), 2012.
 
@@ -20,7 +24,8 @@ The score is that sum as a part of what a full match would have: cosine 1 and, i
 the question's words once, which is only 1 / (1 + K1) of the ceiling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import repeat
 from math import sqrt
@@ -36,7 +41,7 @@ NOISE: Final = 0.05
 PRIOR: Final = 0.1
 # The lexical lead, in nats of idf, that is worth as much as full agreement. Where words merely happen to meet, leads
 # are mostly below it; a pasted sentence's are above.
-CONVINCING: Final = 3.0
+CONVINCING: Final = 4.0
 ONCE: Final = 1 / (1 + lexical.K1)
 # Candidates' cosines differ by a standard deviation of about 0.1 in all-MiniLM-L6-v2; some models keep all
 # their cosines within a tenth of that range. What lies closer than this is spread out to it.
@@ -60,15 +65,16 @@ class Ranked:
     score: float
 
 
-def rank(candidates: Sequence[Candidate], *, ceiling: float) -> list[Ranked]:
+def rank(candidates: Sequence[Candidate], *, ceiling: float, argument: float = 1.0) -> list[Ranked]:
     """All candidates, best first; equals by id, so that an order is stable.
 
     `ceiling` is the sum of the idf of the question's terms that the searched corpus has: no BM25 score can
     exceed it, and bm25 / ceiling is the part of the question's words that a chunk covers. 0: dense alone.
+    `argument`: what the function of that name says.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.chunk_id)
     dense, covered = _scaled(ordered, ceiling)
-    weight = lexical_weight(dense, covered, ceiling=ceiling)
+    weight = lexical_weight(dense, covered, ceiling=ceiling, argument=argument)
     full = (1 - weight) + weight * ONCE
     scores = [
         ((1 - weight) * cosine + weight * part) / full for cosine, part in zip(dense, covered, strict=True)
@@ -77,9 +83,9 @@ def rank(candidates: Sequence[Candidate], *, ceiling: float) -> list[Ranked]:
     return [Ranked(candidate.chunk_id, min(max(score, 0.0), 1.0)) for score, candidate in best_first]
 
 
-def weight_of(candidates: Sequence[Candidate], *, ceiling: float) -> float:
+def weight_of(candidates: Sequence[Candidate], *, ceiling: float, argument: float = 1.0) -> float:
     """The lexical leg's weight in `rank`'s order of these candidates."""
-    return lexical_weight(*_scaled(candidates, ceiling), ceiling=ceiling)
+    return lexical_weight(*_scaled(candidates, ceiling), ceiling=ceiling, argument=argument)
 
 
 def _scaled(candidates: Sequence[Candidate], ceiling: float) -> tuple[list[float], list[float]]:
@@ -87,12 +93,29 @@ def _scaled(candidates: Sequence[Candidate], ceiling: float) -> tuple[list[float
     return dense, [candidate.bm25 / ceiling if ceiling > 0 else 0.0 for candidate in candidates]
 
 
-def lexical_weight(dense: Sequence[float], covered: Sequence[float], *, ceiling: float) -> float:
+def argument(
+    favourite: AbstractSet[str], nearest: Sequence[AbstractSet[str]], telling: Mapping[str, float]
+) -> float:
+    """How telling, 0 to 1, what sets the lexical leg's best candidate apart from the dense leg's best ones is.
+
+    Each is given by its words; `telling` is of each of the question's (`lexical.telling`).
+    """
+    against = [
+        word
+        for word in favourite & telling.keys()
+        if 2 * sum(word in words for words in nearest) <= len(nearest)
+    ]
+    return max((telling[word] for word in against), default=0.0)
+
+
+def lexical_weight(
+    dense: Sequence[float], covered: Sequence[float], *, ceiling: float, argument: float = 1.0
+) -> float:
     """How much the lexical leg counts for this question, 0 to below 1, from both legs' scores of all candidates."""
     if not dense:
         return 0.0
     lead = _lead(covered)
-    lexical_leg = (PRIOR + _agreement(dense, covered) + lead * ceiling / CONVINCING) * lead
+    lexical_leg = (PRIOR + _agreement(dense, covered) + lead * ceiling / CONVINCING) * argument * lead
     return lexical_leg / (lexical_leg + _lead(dense) + NOISE)
 
 

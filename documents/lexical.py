@@ -137,3 +137,13 @@ def document_weights(counts: Mapping[int, int], *, length: int, average_length: 
 def idf(documents: int, containing: int) -> float:
     """Inverse document frequency in Lucene's form, log(1 + (N - df + 0.5) / (df + 0.5)): never negative."""
     return math.log(1 + (max(documents - containing, 0) + 0.5) / (containing + 0.5))
+
+
+def telling(chunks: int, containing: int) -> float:
+    """How much it tells of a chunk that it has a word: 1 down to 0, for one that stands everywhere.
+
+    Nothing where a tenth of the chunks have it, all where a twentieth do, or the square root of how many there are:
+    in a small corpus few chunks are a large part.
+    """
+    few = max(math.sqrt(chunks), chunks / 20)
+    return min(max(2 - containing / max(few, 1.0), 0.0), 1.0)

@@ -44,12 +44,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A term of the question that the tenant's corpus has, in so many of its chunks."""
+    """A term of the question that the tenant's corpus has, in so many of its chunks; `telling` as `lexical` says."""
 
     word: str
     id: int
     chunks: int
     idf: float
+    telling: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ from django.conf import settings
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
-from documents import fusion
-from documents.fusion import Candidate
 from documents.search import Found, Hit
 from queries import generation, prompts, trials
 from queries.answers import Ask
@@ -100,7 +98,7 @@ def _retrieved(found: Found, given: Sequence[Source]) -> dict[str, Any]:
     ]
     return {
         "space": [str(found.space.pk), str(found.space)] if found.space else None,
-        "weight": round(_weight(considered, found.idf), 4),
+        "weight": round(found.weight, 4),
         "terms": [[word, round(idf, 3)] for word, idf in terms],
         "considered": len(considered),
         "documents": _texts(documents),
@@ -131,11 +129,6 @@ def _row(hit: Hit, ranks: Ranks, document: int, number: int | None) -> list[Any]
     dense, lexical, fused = ranks
     scores = round(hit.cosine, 4), dense, round(hit.bm25, 3), lexical, hit.score, fused
     return [str(hit.chunk_id), document, hit.first_page, hit.start, hit.end, *scores, number]
-
-
-def _weight(considered: Sequence[Hit], idf: Mapping[str, float]) -> float:
-    candidates = [Candidate(hit.chunk_id, hit.cosine, hit.bm25) for hit in considered]
-    return fusion.weight_of(candidates, ceiling=sum(idf.values()))
 
 
 def _prompted(given: Sequence[Source]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -38,6 +39,7 @@ MARK, ABSENT_MARK = "quarryman", "quarrymxn"
 RETRY, ABSENT_RETRY = "retry-of-the-foreman", "retry-of-the-forexxx"
 # Of a question that did not get as far as the search.
 TRACE: dict[str, Any] = {"v": 1, "asked": {}, "rights": None, "settings": {}}
+DAY, ABSENT_DAY = "2011-11-11", "2011-11-12"  # on which it came
 # Words that stand nowhere but in what is hidden.
 WORDS = ("marmalade", "orchard", COLLECTION, MARK, "dossier.txt", RETRY)
 
@@ -65,6 +67,10 @@ class Hidden:
                 return f"ragsite/{COLLECTION}", f"ragsite/{ABSENT_COLLECTION}"
             case "metadata":
                 return {"of": MARK}, {"of": ABSENT_MARK}
+            case "compared":
+                return {"of": {"$in": [MARK]}}, {"of": {"$in": [ABSENT_MARK]}}
+            case "day":
+                return {"$between": [DAY, DAY]}, {"$between": [ABSENT_DAY, ABSENT_DAY]}
             case "retry":
                 return RETRY, ABSENT_RETRY
             case "csv":
@@ -117,6 +123,8 @@ def hide(party: Party, *, collection: str = COLLECTION) -> Hidden:
         party.tenant, TEXT, collection=collection, filename="dossier.txt", metadata={"of": MARK}
     )
     asked, run = evaluate(party, document)
+    moment = datetime.fromisoformat(f"{DAY}T11:11:11Z")
+    Document.objects.filter(pk=document.pk).update(created_at=moment, ready_at=moment)
     query = ask(party, f"Where is the {MARK}?", answer=TEXT)
     Feedback.objects.for_tenant(party.tenant).create(
         tenant=party.tenant, query=query, rating="up", comment=MARK

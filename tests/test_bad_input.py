@@ -154,6 +154,8 @@ def test_wrong_values_name_their_field(business: Client, ours: Party, route: str
         ("/api/query", "collection"),
         ("/api/query", "document_ids"),
         ("/api/query", "metadata"),
+        ("/api/query", "created_at"),
+        ("/api/query", "ready_at"),
         ("/api/query", "route"),
         ("/api/query", "database"),
         ("/api/query", "stream"),
@@ -227,7 +229,7 @@ JSON = strategies.recursive(
     ),
     max_leaves=8,
 )
-OPTIONS = ["question", "top_k", "collection", "document_ids", "metadata", "route", "database", "stream", "use_cache",
+OPTIONS = ["question", "top_k", "collection", "document_ids", "metadata", "created_at", "ready_at", "route", "database", "stream", "use_cache",
            "name", "scopes", "collections", "networks", "rate_limit", "burst", "monthly_budget_usd", "expires_at",
            "username", "password", "refresh"]  # fmt: skip
 

@@ -161,7 +161,7 @@ def _ranked(crowd: Crowd, scope: Scope, vector: HalfVector, question: str, *, by
     terms = search.terms_of(crowd.tenant.pk, question) if by_words else []
     rows = _candidates(crowd, scope, vector, terms)
     found = [Candidate(row["chunk_id"], row["cosine"], row["bm25"]) for row in rows]
-    return fusion.rank(found, ceiling=sum(term.idf for term in terms))
+    return fusion.rank(found, ceiling=sum(term.idf for term in terms), argument=search.argument(rows, terms))
 
 
 def _best_by_words(crowd: Crowd, scope: Scope, asked: Sequence[tuple[HalfVector, str]]) -> float:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from documents import lexical
-from documents.fusion import Candidate, lexical_weight, rank
+from documents.fusion import Candidate, argument, lexical_weight, rank
 
 
 def make_candidates(*scores: tuple[float, float]) -> list[Candidate]:
@@ -81,6 +81,24 @@ def test_a_lead_made_of_common_words_is_no_evidence() -> None:
     weights = [lexical_weight(dense, covered, ceiling=ceiling) for ceiling in (3.0, 12.0, 40.0)]
     assert weights[0] < 0.5
     assert weights[-1] > 0.75
+
+
+def test_words_that_stand_everywhere_are_no_argument_and_leave_dense_to_rank() -> None:
+    """Reports with one prose: a table answers, and a paragraph has all of the question's common words."""
+    dense = [0.62, 0.61, 0.61, 0.60] + [0.5 - n / 100 for n in range(30)]
+    covered = [0.2, 0.2, 0.2, 0.2, 0.55] + [0.4 - n / 100 for n in range(29)]
+    assert lexical_weight(dense, covered, ceiling=11.0) > 0.5
+    assert lexical_weight(dense, covered, ceiling=11.0, argument=0.0) == 0.0
+
+
+def test_an_argument_is_a_telling_word_that_the_nearest_lack() -> None:
+    telling = {"owe": 0.0, "rent": 0.1, "cawdor": 1.0, "kx2291": 0.9}
+    prose, table = {"owe", "rent", "cawdor", "other"}, {"cawdor", "lease"}
+    assert argument(prose, [table] * 10, telling) == 0.1
+    assert argument(prose | {"kx2291"}, [table] * 10, telling) == 0.9
+    assert argument(prose, [table] * 5 + [{"lease"}] * 5, telling) == 1.0
+    assert argument(prose, [prose] * 10, telling) == 0.0
+    assert argument(set(), [], telling) == 0.0
 
 
 def test_each_word_once_in_a_chunk_of_average_length_is_nearly_a_full_score() -> None:

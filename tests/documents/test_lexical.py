@@ -120,3 +120,14 @@ def test_a_character_that_stands_for_a_sentence_counts_for_little_where_there_is
     """Time grows with the terms: 1,000 of these would be 4,000 words."""
     assert len(lexical.terms("\ufdfa")) == 4
     assert len(lexical.terms("\ufdfa " * 1_000)) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("chunks", "containing", "expected"),
+    [
+        (3, 1, 1.0), (10, 3, 1.0), (10, 7, 0.0), (100, 10, 1.0), (100, 15, 0.5), (10_000, 500, 1.0),
+        (10_000, 750, 0.5), (10_000, 1_000, 0.0), (10_000, 10_000, 0.0), (1, 1, 1.0), (0, 0, 1.0),
+    ],
+)  # fmt: skip
+def test_a_word_tells_the_less_the_more_chunks_have_it(chunks: int, containing: int, expected: float) -> None:
+    assert lexical.telling(chunks, containing) == pytest.approx(expected)
