@@ -13,7 +13,7 @@ from apikeys.purses import CallersPurse
 from documents import access, search
 from documents.models import Document
 from documents.search import Found, Scope
-from queries import generation, history, trials
+from queries import generation, history, tracing, trials
 from queries.answers import Answer, Ask, sources
 from queries.generation import Generated
 from queries.models import Query
@@ -106,7 +106,14 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
-    history.save_failure(caller, ask.question, query_id=query_id, code=CLIENT_LEFT, milliseconds=milliseconds)
+    history.save_failure(
+        caller,
+        ask.question,
+        query_id=query_id,
+        code=CLIENT_LEFT,
+        milliseconds=milliseconds,
+        trace=tracing.left_behind(query_id),
+    )
 
 
 def _allowed(caller: Caller, ask: Ask, query_id: UUID, trial: Trial = AS_SET) -> _Question:
@@ -129,6 +136,9 @@ def _failures_kept(question: _Question) -> Iterator[None]:
             milliseconds=_since(question.started),
             trace=question.trace.stored(),
         )
+        raise
+    except GeneratorExit:  # the client left, and whoever sent the stream calls `leave`
+        tracing.leave_behind(question.query_id, question.trace)
         raise
 
 
