@@ -12,7 +12,7 @@ from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
 from documents import search
 from documents.search import Found, Scope
-from queries import attempts, followups, generation, history, sources, trials
+from queries import attempts, followups, generation, history, sources, tracing, trials
 from queries.answers import Answer, Ask
 from queries.followups import Standalone
 from queries.generation import Brief, Generated
@@ -133,7 +133,14 @@ def _streamed(question: _Question) -> Generator[Part, None, None]:
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
     with turns.turn(for_client=False):
-        history.save_failure(caller, ask, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds)
+        history.save_failure(
+            caller,
+            ask,
+            query_id=query_id,
+            code=ClientLeft.code,
+            milliseconds=milliseconds,
+            trace=tracing.left_behind(query_id),
+        )
 
 
 def _room(caller: Caller) -> AbstractContextManager[None]:
@@ -161,6 +168,9 @@ def _failures_kept(question: _Question) -> Iterator[None]:
                 milliseconds=_since(question.started),
                 trace=question.trace.stored(),
             )
+        raise
+    except GeneratorExit:  # the client left, and whoever sent the stream calls `leave`
+        tracing.leave_behind(question.query_id, question.trace)
         raise
 
 

@@ -45,7 +45,8 @@ class SetsView(TakesIn, ListAPIView[EvaluationSet]):
         return super().initialize_request(request, *args, **kwargs)
 
     def get_queryset(self) -> QuerySet[EvaluationSet]:
-        return _sets(self.request)
+        found: QuerySet[EvaluationSet] = _sets(self.request)
+        return found
 
     @extend_schema(request=SetIn, responses={201: SetOut})
     def post(self, request: Request) -> Response:

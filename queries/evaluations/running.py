@@ -1,7 +1,7 @@
 """Works on runs, a few seconds at a time. What is left to ask is found from the rows, so that a step may be killed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from time import monotonic, perf_counter
 from typing import Any, Final
@@ -25,6 +25,7 @@ from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
 from ragsite.lib.identifiers import uuid7
 
 STEP_SECONDS: Final = 8.0
+_PAGE: Final = 50
 MOST_RANKED: Final = 10  # documents of a ranking that are kept
 ENDPOINT: Final = "evaluation"  # what the record of use calls what it costs
 MOST_FAILURES: Final = 10  # in a row: then it is the model, or the site, and not the questions
@@ -90,10 +91,12 @@ def _asked(run: EvaluationRun) -> bool | None:
     return True
 
 
-def _left(run: EvaluationRun) -> Iterable[EvaluationQuestion]:
+def _left(run: EvaluationRun) -> Iterator[EvaluationQuestion]:
+    """A page at a time, and no cursor is open meanwhile: whoever waits for a model may give its connection away."""
     questions = EvaluationQuestion.objects.for_tenant(run.tenant_id).filter(set=run.set_id)
     there = states.results(run).values("question")
-    return questions.exclude(pk__in=there).order_by("ordinal").iterator(100)
+    while page := list(questions.exclude(pk__in=there).order_by("ordinal")[:_PAGE]):
+        yield from page
 
 
 class _Names:

@@ -18,6 +18,7 @@ from ragsite.lib.errors import Conflict, Invalid
 from ragsite.lib.identifiers import floor
 
 MAX_SETS: Final = 100  # of a tenant
+MOST_LOOKED_AT: Final = 20_000  # past queries, many of which may ask the same
 _PAGE: Final = 500  # questions that are stored at once
 
 Origin = Literal["feedback", "history"]
@@ -95,10 +96,11 @@ def _finder(tenant_id: UUID) -> reading.Find:
 def _drafts(tenant_id: UUID, queries: QuerySet[Query], *, limit: int) -> list[Draft]:
     """One for each question, by its words; the newest of several that are the same."""
     found: dict[str, Draft] = {}
-    rows = queries.order_by("-pk").only("question", "answer", "sources", "trace")
+    own = queries.exclude(trace__has_key="replay_of")
+    rows = own.order_by("-pk").only("question", "answer", "sources")[:MOST_LOOKED_AT]
     for query in rows.iterator(_PAGE):
         plain = " ".join(query.question.casefold().split())
-        if plain in found or not plain or (query.trace or {}).get("replay_of"):
+        if plain in found or not plain:
             continue
         expected = _cited(query)
         if expected:

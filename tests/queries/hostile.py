@@ -1,6 +1,5 @@
 """Answers as an attacker would have a model write them, and what must not be left of them."""
 
-import html
 import random
 import re
 import unicodedata

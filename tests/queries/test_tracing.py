@@ -112,6 +112,19 @@ def test_a_failed_answer_has_a_trace(ours: Party, kettle: Document, model: Model
     assert trace["candidates"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_stream_that_was_left_has_a_trace(ours: Party) -> None:
+    ingest(ours.tenant, "The warranty of the kettle lasts three years.")
+    body = {"question": QUESTION, "stream": True}
+    answer: Any = ours.client.post("/api/query", body, format="json")
+    next(iter(answer.streaming_content))
+    answer.close()
+    row = Query.objects.for_tenant(ours.tenant).get()
+    assert row.error_code == "client_left"
+    assert trace_of(ours, str(row.pk))["candidates"]
+    assert not tracing._left
+
+
 def test_a_row_of_before_has_none(ours: Party, kettle: Document) -> None:
     query_id = asked(ours)
     Query.objects.for_tenant(ours.tenant).update(trace=None)
