@@ -76,22 +76,14 @@ class EmbeddingsView(ProgramView):
         body = EmbeddingsIn(data=request.data)
         body.is_valid(raise_exception=True)
         data = body.validated_data
-        space = catalog.space(data["model"])
-        if data.get("dimensions") not in {None, space.dimensions}:
-            wrong = FieldError("dimensions", "invalid", f"This model's vectors have {space.dimensions}.")
-            raise Invalid("Some fields are wrong.", fields=[wrong])
+        space = catalog.space(data["model"], dimensions=data.get("dimensions"))
         caller = callers.of(request)
         purse = CallersPurse(caller, request_id(request))
         found, spent = vectors.embed(space, data["input"], owner=caller.tenant_id, purse=purse)
         usage.spend(request, spent)
-        return Response(
-            {
-                "object": "list",
-                "data": vectors.shown(found, encoding=data["encoding_format"] or "float"),
-                "model": space.model,
-                "usage": {"prompt_tokens": spent.prompt_tokens, "total_tokens": spent.prompt_tokens},
-            }
-        )
+        shown = vectors.shown(found, encoding=data["encoding_format"] or "float")
+        tokens = {"prompt_tokens": spent.prompt_tokens, "total_tokens": spent.prompt_tokens}
+        return Response({"object": "list", "data": shown, "model": space.model, "usage": tokens})
 
 
 class ModelsView(ProgramView):
