@@ -44,6 +44,18 @@ DAY, ABSENT_DAY = "2011-11-11", "2011-11-12"  # on which it came
 WORDS = ("marmalade", "orchard", COLLECTION, MARK, "dossier.txt", RETRY)
 
 
+# By what they are: values that lead to what is hidden, and others that lead nowhere.
+_WRITTEN: dict[str, tuple[Any, Any]] = {
+    "name": (COLLECTION, ABSENT_COLLECTION),
+    "model": (f"ragsite/{COLLECTION}", f"ragsite/{ABSENT_COLLECTION}"),
+    "metadata": ({"of": MARK}, {"of": ABSENT_MARK}),
+    "compared": ({"of": {"$in": [MARK]}}, {"of": {"$in": [ABSENT_MARK]}}),
+    "day": ({"$between": [DAY, DAY]}, {"$between": [ABSENT_DAY, ABSENT_DAY]}),
+    "retry": (RETRY, ABSENT_RETRY),
+    "bytes": (TEXT, TEXT.replace("marmalade", "marmalxde")),
+}
+
+
 @dataclass(frozen=True)
 class Hidden:
     document: Document
@@ -56,30 +68,16 @@ class Hidden:
 
     def values(self, kind: str) -> tuple[Any, Any]:
         """A value of this kind that leads to what is hidden, and one that leads nowhere."""
+        if kind in _WRITTEN:
+            return _WRITTEN[kind]
         match kind:
-            case "document" | "key" | "query" | "webhook" | "conversation" | "asked" | "run":
-                return str(getattr(self, kind).pk), str(uuid4())
             case "collection":
                 return str(self.document.collection_id), str(uuid4())
-            case "name":
-                return COLLECTION, ABSENT_COLLECTION
-            case "model":
-                return f"ragsite/{COLLECTION}", f"ragsite/{ABSENT_COLLECTION}"
-            case "metadata":
-                return {"of": MARK}, {"of": ABSENT_MARK}
-            case "compared":
-                return {"of": {"$in": [MARK]}}, {"of": {"$in": [ABSENT_MARK]}}
-            case "day":
-                return {"$between": [DAY, DAY]}, {"$between": [ABSENT_DAY, ABSENT_DAY]}
-            case "retry":
-                return RETRY, ABSENT_RETRY
             case "csv":
                 return _csv(str(self.document.pk)), _csv(str(uuid4()))
-            case "bytes":
-                return TEXT, TEXT.replace("marmalade", "marmalxde")
             case "cursor":
                 return cursor(self.query.pk), cursor(UUID(int=self.query.pk.int + 1))
-        raise ValueError(kind)
+        return str(getattr(self, kind).pk), str(uuid4())
 
     @property
     def tenant_id(self) -> UUID:

@@ -15,12 +15,12 @@ from protocols import asking
 from protocols.openai import catalog, completions, vectors
 from protocols.openai.completions import Asked, Chunks
 from protocols.openai.serializers import (
-    ChatIn,
-    CompletionOut,
+    ChatCompletionIn,
+    ChatCompletionOut,
     EmbeddingsIn,
     EmbeddingsOut,
-    ModelOut,
-    ModelsOut,
+    ListedModelOut,
+    ModelListOut,
 )
 from protocols.programs import ProgramView
 from queries.answers import Ask
@@ -39,13 +39,13 @@ class ChatView(ProgramView):
     permission_classes = [CanQuery, HasBudget]
 
     @extend_schema(
-        request=ChatIn,
+        request=ChatCompletionIn,
         examples=[A_CHAT],
-        responses={(200, "application/json"): CompletionOut, (200, server_sent.EVENTS): OpenApiTypes.STR},
+        responses={(200, "application/json"): ChatCompletionOut, (200, server_sent.EVENTS): OpenApiTypes.STR},
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Ask as OpenAI's clients do. The last user message is the question; the answer's sources are in `sources`."""
-        body = ChatIn(data=request.data)
+        body = ChatCompletionIn(data=request.data)
         body.is_valid(raise_exception=True)
         data = body.validated_data
         ask = _held(body.ask(), catalog.collection(callers.of(request), data["model"]))
@@ -76,28 +76,20 @@ class EmbeddingsView(ProgramView):
         body = EmbeddingsIn(data=request.data)
         body.is_valid(raise_exception=True)
         data = body.validated_data
-        space = catalog.space(data["model"])
-        if data.get("dimensions") not in {None, space.dimensions}:
-            wrong = FieldError("dimensions", "invalid", f"This model's vectors have {space.dimensions}.")
-            raise Invalid("Some fields are wrong.", fields=[wrong])
+        space = catalog.space(data["model"], dimensions=data.get("dimensions"))
         caller = callers.of(request)
         purse = CallersPurse(caller, request_id(request))
         found, spent = vectors.embed(space, data["input"], owner=caller.tenant_id, purse=purse)
         usage.spend(request, spent)
-        return Response(
-            {
-                "object": "list",
-                "data": vectors.shown(found, encoding=data["encoding_format"] or "float"),
-                "model": space.model,
-                "usage": {"prompt_tokens": spent.prompt_tokens, "total_tokens": spent.prompt_tokens},
-            }
-        )
+        shown = vectors.shown(found, encoding=data["encoding_format"] or "float")
+        tokens = {"prompt_tokens": spent.prompt_tokens, "total_tokens": spent.prompt_tokens}
+        return Response({"object": "list", "data": shown, "model": space.model, "usage": tokens})
 
 
 class ModelsView(ProgramView):
     permission_classes = [CanQuery]
 
-    @extend_schema(operation_id="v1_models_list", responses=ModelsOut)
+    @extend_schema(operation_id="v1_models_list", responses=ModelListOut)
     def get(self, request: Request) -> Response:
         """The models: one for everything that the key may read, one a collection, and the one that embeds."""
         return Response({"object": "list", "data": catalog.listed(callers.of(request))})
@@ -106,7 +98,7 @@ class ModelsView(ProgramView):
 class ModelView(ProgramView):
     permission_classes = [CanQuery]
 
-    @extend_schema(responses=ModelOut)
+    @extend_schema(responses=ListedModelOut)
     def get(self, request: Request, model: str) -> Response:
         """One of them, by its name."""
         return Response(catalog.one(callers.of(request), model))

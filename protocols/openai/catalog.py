@@ -7,7 +7,7 @@ from apikeys.callers import Caller
 from documents import access, spaces
 from documents.embedding_space import EmbeddingSpace
 from documents.models import Collection
-from ragsite.lib.errors import NotFound
+from ragsite.lib.errors import FieldError, Invalid, NotFound
 
 ALL: Final = "ragsite"
 _PREFIX: Final = f"{ALL}/"
@@ -40,11 +40,14 @@ def collection(caller: Caller, name: str) -> str | None:
     return str(_collection(caller, name).pk)
 
 
-def space(name: str) -> EmbeddingSpace:
-    """The space that serves, if that is its model: vectors of another are not comparable. Raises NotFound."""
+def space(name: str, *, dimensions: int | None = None) -> EmbeddingSpace:
+    """The space that serves, if that is its model: vectors of another are not comparable. Raises NotFound or Invalid."""
     active = spaces.active()
     if name != active.model:
         raise _unknown(name)
+    if dimensions not in {None, active.dimensions}:
+        wrong = FieldError("dimensions", "invalid", f"This model's vectors have {active.dimensions}.")
+        raise Invalid("Some fields are wrong.", fields=[wrong])
     return active
 
 

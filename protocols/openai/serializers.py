@@ -47,7 +47,7 @@ class ContentField(StrictText):
         return "".join(part["text"] for part in parts)
 
 
-class MessageIn(StrictSerializer):
+class ChatMessageIn(StrictSerializer):
     role = serializers.ChoiceField(
         choices=["system", "developer", "user", "assistant"],
         error_messages={
@@ -70,12 +70,12 @@ class StreamOptionsIn(StrictSerializer):
 
 
 @extend_schema_serializer(exclude_fields=[*parameters.unsupported()])
-class ChatIn(QueryIn):
+class ChatCompletionIn(QueryIn):
     """A question in OpenAI's words. What ragsite knows besides (`collection`, `top_k` …) is as in POST /api/query."""
 
     question = None  # type: ignore[assignment]  # DRF's way to leave it out: it is the last message
     model = StrictText(max_length=MAX_MODEL, help_text="`ragsite`, or `ragsite/` and a collection.")
-    messages = MessageIn(many=True, allow_empty=False, max_length=MAX_MESSAGES)  # type: ignore[call-arg]  # the list's
+    messages = ChatMessageIn(many=True, allow_empty=False, max_length=MAX_MESSAGES)  # type: ignore[call-arg]  # the list's
     stream = StrictBoolean(default=False, allow_null=True)
     stream_options = StreamOptionsIn(required=False, allow_null=True)
 
@@ -108,15 +108,15 @@ def _wrong(detail: str, code: str) -> ValidationError:
     return ValidationError({"messages": [ErrorDetail(detail, code=code)]})
 
 
-class ReplyOut(serializers.Serializer[Any]):
+class ChatReplyOut(serializers.Serializer[Any]):
     role = serializers.CharField()
     content = serializers.CharField(help_text="Cites the sources as [n].")
     refusal = serializers.CharField(allow_null=True)
 
 
-class ChoiceOut(serializers.Serializer[Any]):
+class ChatChoiceOut(serializers.Serializer[Any]):
     index = serializers.IntegerField()
-    message = ReplyOut()
+    message = ChatReplyOut()
     finish_reason = serializers.CharField()
     logprobs = serializers.JSONField(allow_null=True)
 
@@ -128,12 +128,12 @@ class TokenUsageOut(serializers.Serializer[Any]):
     cost_usd = serializers.FloatField()
 
 
-class CompletionOut(serializers.Serializer[Any]):
+class ChatCompletionOut(serializers.Serializer[Any]):
     id = serializers.CharField(help_text="`chatcmpl-` and the answer's id in the history.")
     object = serializers.CharField()
     created = serializers.IntegerField()
     model = serializers.CharField()
-    choices = ChoiceOut(many=True)
+    choices = ChatChoiceOut(many=True)
     usage = TokenUsageOut()
     sources = SourceOut(many=True)
     from_cache = serializers.BooleanField()
@@ -187,13 +187,13 @@ class EmbeddingsOut(serializers.Serializer[Any]):
     usage = EmbeddingsUsageOut()
 
 
-class ModelOut(serializers.Serializer[Any]):
+class ListedModelOut(serializers.Serializer[Any]):
     id = serializers.CharField()
     object = serializers.CharField()
     created = serializers.IntegerField()
     owned_by = serializers.CharField()
 
 
-class ModelsOut(serializers.Serializer[Any]):
+class ModelListOut(serializers.Serializer[Any]):
     object = serializers.CharField()
-    data = ModelOut(many=True)  # type: ignore[assignment]  # as above
+    data = ListedModelOut(many=True)  # type: ignore[assignment]  # as above
