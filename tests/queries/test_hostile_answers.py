@@ -45,7 +45,7 @@ def test_no_harm_reaches_who_asks_whole_or_streamed(ours: Party, theirs: Party, 
         whole = ours.client.post(
             "/api/query", {"question": QUESTION, "use_cache": False}, format="json"
         ).json()
-        told = ours.client.post(
+        told: Any = ours.client.post(
             "/api/query", {"question": QUESTION, "use_cache": False, "stream": True}, format="json"
         )
         parts = events(b"".join(told.streaming_content))

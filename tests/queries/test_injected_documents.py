@@ -77,7 +77,7 @@ def test_a_model_that_obeys_a_document_does_no_harm(
 
 def asked(party: Party, *, stream: bool) -> Any:
     body = {"question": QUESTION, "use_cache": False, "stream": stream}
-    response = party.client.post("/api/query", body, format="json")
+    response: Any = party.client.post("/api/query", body, format="json")
     if not stream:
         return response.json()
     last = b"".join(response.streaming_content).decode().strip().rpartition("data: ")[2]
