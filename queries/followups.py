@@ -1,7 +1,7 @@
 """Follow-ups: what a question leaves to its conversation is put into it, so that it can be looked for by itself.
 
 A chat model writes it anew where there is one. Without one, or where it fails, a rule does: a question that leans on
-what was said before takes over the rarest words of the question before it and of its answer.
+what was said before takes over the subject of the question before it.
 """
 
 import re
@@ -34,6 +34,7 @@ _LEANING = re.compile(
     r"|^\W*(?:and|but|or|so|also|what about|how about|what of|why not)\b",
     re.IGNORECASE,
 )
+_SOMEBODY = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w(?:[\w'’.,:/_-]*\w)?")
 
 
@@ -68,15 +69,15 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
         return question
     weights = rarity("\n".join(turn.text for turn in turns))
     subject: list[str] = []
+    people: list[str] = []
     for turn in turns:
         if turn.role == "user":
-            subject = [*_subject(turn.text, weights), *(subject if leans(turn.text) else [])]
+            subject = [*_subject(turn.text, weights), *_carried(turn.text, subject, people)]
+            people = []
         elif turn.text.strip() != prompts.NOT_FOUND:
-            answer = citations.keep_given(turn.text, frozenset())
-            # No numbers: they are what was asked for, and would find the same again.
-            names = [word for word in _names(answer, weights) if word.isalpha()]
-            subject = [*subject, *names[:MOST_OF_ANSWER]]
-    return " ".join([question, *_new(subject, question)])
+            names = _names(citations.keep_given(turn.text, frozenset()), weights)
+            people = [word for word in names if word.isalpha()][:MOST_OF_ANSWER]
+    return " ".join([question, *_new(_carried(question, subject, people), question)])
 
 
 def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:
@@ -89,6 +90,14 @@ def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:
 def leans(question: str) -> bool:
     """Whether a question points at what was said before, or says too little to stand by itself."""
     return _LEANING.search(question) is not None or len(set(lexical.terms(question))) <= FEW_WORDS
+
+
+def _carried(question: str, subject: Sequence[str], people: Sequence[str]) -> list[str]:
+    """What a question takes from before it. Names of the answer only where it speaks of somebody: otherwise they bring
+    back the passage that answered the question before."""
+    if not leans(question):
+        return []
+    return [*subject, *(people if _SOMEBODY.search(question) else [])]
 
 
 def _subject(question: str, weights: Mapping[str, float]) -> list[str]:
