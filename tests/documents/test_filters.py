@@ -1,5 +1,6 @@
 """Filters by metadata: what each operator finds in Postgres, what is refused, and that a hostile one is bounded."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -34,17 +35,18 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
 def matching(wanted: Mapping[str, Any]) -> list[str]:
     """Which of ROWS fulfil the filter, by Postgres's word."""
     condition = filters.compiled(wanted)
-    asked = {
-        "metadata": condition.contains,
-        "path": condition.path or "true == true",
-        "variables": condition.variables,
-    }
+    asked: list[Any] = [
+        json.dumps(ROWS),
+        json.dumps(condition.contains),
+        condition.path or "true == true",
+        json.dumps(condition.variables),
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name FROM jsonb_each(%s::jsonb) AS row (name, metadata) WHERE metadata @> %s::jsonb"
             " AND jsonb_path_match_tz(metadata, %s::jsonpath, %s::jsonb, true)",
-            [retrieval.json.dumps(value) if isinstance(value, Mapping) else value for value in (ROWS, *asked.values())],
-        )  # fmt: skip
+            asked,
+        )
         return sorted(row[0] for row in cursor.fetchall())
 
 
