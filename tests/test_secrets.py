@@ -247,10 +247,22 @@ def test_no_secret_is_left_behind(
         if number % 50 == 0:
             admin_pages(operator, told, pk=pk, raw=raw)
     assert turn > 2 * len(errors)
+    # Which of the errors meet a key that still works, changes with their number; this one has to, to be kept at all.
+    _, raw = made_by_api(boss, HOW_MANY)
+    proper.append(raw)
+    told.hear(
+        with_header(raw).generic(
+            "POST",
+            "/api/query",
+            b'{"question": "Why?"}',
+            content_type="application/json",
+            HTTP_IDEMPOTENCY_KEY=raw,
+        )
+    )
     commands(told, capsys)
     told.hear(boss.get("/api/keys?limit=200"))
     said = {"answers": "\n".join(told.answers), "log": "\n".join(heard.lines), **written()}
-    assert all(said[place] for place in LOOKED_AT)
+    assert not [place for place in LOOKED_AT if not said[place]]
     for place, text in said.items():
         left = [secret for secret in [*secrets, *proper] if secret.removeprefix("rag_") in text]
         assert not left, (place, [around(text, secret.removeprefix("rag_")) for secret in left[:3]])
