@@ -16,9 +16,10 @@ from tests.makers import Party, ingest, make_key, make_user, signed_in, with_key
 pytestmark = pytest.mark.django_db
 
 QUESTION = "How long is the kettle's warranty?"
-ANSWER = {"id", "question", "answer", "route", "sources", "sql", "columns", "rows", "from_cache", "generator", "model",
-          "fallback", "usage", "timings_ms", "response_time_ms"}  # fmt: skip
-SOURCE = {"n", "document_id", "title", "collection", "page", "chunk_id", "start", "end", "text", "score"}
+ANSWER = {"id", "question", "standalone_question", "answer", "route", "sources", "unsupported", "sql", "columns", "rows",
+          "from_cache", "generator", "model", "fallback", "usage", "timings_ms", "response_time_ms"}  # fmt: skip
+SOURCE = {"n", "document_id", "title", "collection", "page", "last_page", "chunk_id", "chunk_ids", "start", "end", "text",
+          "score"}  # fmt: skip
 
 
 def ask(client: Any, **body: Any) -> Any:
