@@ -15,10 +15,10 @@ from typing import Any, Generic, Self, TypeVar
 import openai
 import tenacity
 
-from ragsite.lib import circuits, vendor_errors
+from ragsite.lib import circuits, vendor_errors, waiting
 from ragsite.lib.circuit_alone import Refusal
 from ragsite.lib.circuits import Passage
-from ragsite.lib.errors import AppError, BudgetSpent, ModelFailed, Unavailable
+from ragsite.lib.errors import AppError, BudgetSpent, ClientLeft, ModelFailed, Unavailable
 from ragsite.lib.vendor_client import Endpoint, client, run
 from ragsite.lib.vendor_tries import Ledger, Try
 
@@ -97,6 +97,8 @@ def first(candidates: Sequence[Candidate[T]], *, seconds: float, ledger: Ledger)
         try:
             with vendor_errors.app_errors():
                 return _reply(candidate, entered, ends=ends, ledger=ledger)
+        except ClientLeft:
+            raise  # nobody waits for the next one's answer
         except BudgetSpent as error:
             raise failure or error from None
         except AppError as error:
@@ -152,6 +154,7 @@ def _retrying(seconds: float) -> tenacity.Retrying:
         # A pause that would outlast the time is not begun: the fallback, or the word that there is none, comes sooner.
         stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(seconds),
         wait=_pause,
+        sleep=waiting.pause,
         retry=tenacity.retry_if_exception(vendor_errors.worth_retrying),
         reraise=True,
     )

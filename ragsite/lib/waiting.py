@@ -37,5 +37,8 @@ def pause(seconds: float) -> None:
     """Sleeps, for whoever looks now and then; raises ClientLeft when nobody waits for what is looked for."""
     presence.check()
     postgres.give_back()
+    until = monotonic() + seconds
     with turns.given_back():
-        sleep(seconds)
+        while (left := until - monotonic()) > 0:
+            sleep(min(LOOK_SECONDS, left))
+            presence.look()
