@@ -220,6 +220,7 @@ def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
     return generation.told(
         Brief(
             question=meant.text,
+            asked=ask.question,
             sources=sources.merged(tenant.pk, found.hits),
             idf=followups.weighed(found.idf, ask.question),
             purse=question.purse(),

@@ -51,7 +51,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
 
 
 def _messages(brief: Brief) -> Messages:
-    return prompts.messages(brief.question, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
+    return prompts.messages(brief.asked, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
 
 
 def endpoint() -> ChatEndpoint:

@@ -163,7 +163,7 @@ def mean(scores: Sequence[Scores]) -> Scores:
 def _answer(tenant: Tenant, question: Question, found: Found) -> Scores:
     started = perf_counter()
     given = sources.merged(tenant.pk, found.hits[:TOP_K])
-    brief = Brief(question=question.text, sources=given, idf=found.idf, purse=Purse())
+    brief = Brief(question=question.text, asked=question.text, sources=given, idf=found.idf, purse=Purse())
     generated = generation.generate(brief)
     text = generated.text.casefold()
     return {

@@ -29,11 +29,12 @@ _NO_ANSWER = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
 class Brief:
     """What an answer is made from, and how.
 
-    `question` as it is meant, after the `turns` before it; `prompt` is what a model is told besides the site's own
-    instructions. `noted` is where each attempt is noted, whatever comes of it. `stands_in`: where no model answers, quote.
+    `question` as it is meant after the `turns` before it, and `asked` as it was asked, which a model is told together with
+    them; `prompt` is what it is told besides the site's own instructions. `noted` is where each attempt is noted, whatever comes of it. `stands_in`: where no model answers, quote.
     """
 
     question: str
+    asked: str
     sources: Sequence[Source]
     idf: Mapping[str, float]
     purse: Purse
@@ -65,7 +66,7 @@ def told(brief: Brief) -> Brief:
     """With those of its sources that the answer is made from and may cite: as much as a model's window has room for."""
     if not is_by_model():
         return brief
-    fitting = prompts.fitting(brief.question, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
+    fitting = prompts.fitting(brief.asked, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
     return replace(brief, sources=fitting)
 
 
