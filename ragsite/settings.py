@@ -60,7 +60,8 @@ CACHES = {
             "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_MS / 1000,
             "SOCKET_TIMEOUT": REDIS_TIMEOUT_MS / 1000,
             # Without it redis-py tries again and again, with pauses that add up to seconds.
-            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+            # And it keeps to 100 connections: a thread that gets none would take Redis for dead, and open the breaker.
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0), "max_connections": 10_000},
         },
     },
 }

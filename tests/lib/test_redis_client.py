@@ -39,3 +39,10 @@ def test_time_outs_are_short() -> None:
     options = redis_client.client().connection_pool.connection_kwargs
     assert options["socket_timeout"] == options["socket_connect_timeout"] <= 0.5
     assert options["retry"].get_retries() == 0
+
+
+def test_each_of_many_threads_has_a_connection() -> None:
+    pool = redis_client.client().connection_pool
+    held = [pool.get_connection() for _ in range(150)]
+    for connection in held:
+        pool.release(connection)
