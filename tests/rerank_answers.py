@@ -1,4 +1,4 @@
-"""The bodies that a reranker answers with. To this one the shortest text is the best."""
+"""The bodies that a reranker answers with. To this one the longest text is the best."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 def answer(body: Mapping[str, Any]) -> Any:
     """In Jina's form, with Cohere's searches; in that of text-embeddings-inference where `texts` are sent."""
     texts = body.get("texts") or body["documents"]
-    scores = sorted(((1 / (1 + len(text)), index) for index, text in enumerate(texts)), reverse=True)
+    scores = sorted(((1 - 1 / (1 + len(text)), index) for index, text in enumerate(texts)), reverse=True)
     if "texts" in body:
         return [{"index": index, "score": score} for score, index in scores]
     return {
