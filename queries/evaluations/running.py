@@ -1,10 +1,10 @@
 """Works on runs, a few seconds at a time. What is left to ask is found from the rows, so that a step may be killed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from time import monotonic, perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -23,6 +23,8 @@ from queries.trials import Trial
 from ragsite.lib import row_security
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
 from ragsite.lib.identifiers import uuid7
+
+T = TypeVar("T")
 
 STEP_SECONDS: Final = 8.0
 _PAGE: Final = 50
@@ -156,14 +158,15 @@ def trial(run: EvaluationRun) -> Trial:
 
 
 def _retrieve(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: Ask, names: _Names) -> None:
-    found = answering.retrieve(caller, ask, trial=trial(run))
+    # Free, unless a reranker has the last word.
+    found = _paid(caller, lambda asked: answering.retrieve(caller, ask, query_id=asked, trial=trial(run)))
     result.status = Status.RETRIEVED
     _score_hits(result, found.hits, [*found.hits, *found.considered], names)
 
 
 def _answer(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: Ask, names: _Names) -> None:
     budgets.check(caller)  # a spent one gives no answers, whatever they cost
-    made = _paid(caller, ask, trial(run))
+    made = _paid(caller, lambda asked: answering.attempt(caller, ask, query_id=asked, trial=trial(run)))
     generated = made.generated
     result.status = Status.ANSWERED if generated.found else Status.NOT_FOUND
     result.answer = generated.text
@@ -175,12 +178,12 @@ def _answer(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: A
     _score_answer(result, made, names)
 
 
-def _paid(caller: Caller, ask: Ask, tried: Trial) -> Answer:
-    """The answer; what it costs is the tenant's, under a record of use of its own, whatever becomes of it."""
+def _paid(caller: Caller, ask: Callable[[UUID], T]) -> T:
+    """What was asked for; what it costs is the tenant's, under a record of use of its own, whatever becomes of it."""
     asked = uuid7()
     started, status = perf_counter(), 200
     try:
-        return answering.attempt(caller, ask, query_id=asked, trial=tried)
+        return ask(asked)
     except AppError:
         status = 500
         raise

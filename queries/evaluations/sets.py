@@ -36,7 +36,10 @@ def from_past(tenant_id: UUID, *, name: str, origin: Origin, days: int, limit: i
     those that were answered at all, so that a run tells what a change would lose. Raises Invalid where there is none.
     """
     since = floor(timezone.now() - timedelta(days=days))
-    queries = Query.objects.for_tenant(tenant_id).filter(pk__gte=since, status=Query.Status.ANSWERED)
+    # Not those of conversations, which may mean nothing by themselves.
+    queries = Query.objects.for_tenant(tenant_id).filter(
+        pk__gte=since, status=Query.Status.ANSWERED, conversation=None
+    )
     if origin == "feedback":
         queries = queries.filter(feedback__rating=Feedback.Rating.UP)
     else:
