@@ -72,7 +72,7 @@ def test_a_sources_text_stands_at_its_span(ours: Party) -> None:
     document = ingest(ours.tenant, text, filename="köttel.md")
     whole = ours.client.get(f"/api/documents/{document.pk}/text").content.decode()
     sources = ask(ours.client).json()["sources"]
-    assert len(sources) > 1
+    assert sum(len(source["chunk_ids"]) for source in sources) > 1
     for source in sources:
         assert whole[source["start"] : source["end"]] == source["text"]
 
