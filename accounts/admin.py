@@ -26,7 +26,6 @@ class AdminSignIn(CountsAttempts, AuthenticationForm):
 
 
 admin.site.login_form = AdminSignIn
-admin.site.site_title = admin.site.site_header = "ragsite"
 
 
 @admin.register(Tenant)

@@ -36,12 +36,12 @@ class CallersPurse(Purse):
 
     def reserve(self, most: Decimal) -> None:
         super().reserve(most)
+        tab = self._tab = usage.tab(self._request_id)
         if most:
-            accounts, name = budgets.reserve(self._caller, most)
-            tab = self._tab = usage.tab(self._request_id, accounts)
+            tab.accounts, name = budgets.reserve(self._caller, most)
             tab.held.append(name)
-            self._call = len(tab.taken)
-            tab.taken.append(Spent())
+        self._call = len(tab.taken)
+        tab.taken.append(Spent())
 
     def take(self, spent: Spent) -> None:
         if self._tab is not None:

@@ -103,7 +103,7 @@ class Spent:
 class Tab:
     """What a request has open at its budgets: accounts, the names of its reservations, what each call took."""
 
-    accounts: tuple[UUID, ...]
+    accounts: tuple[UUID, ...] = ()
     held: list[str] = field(default_factory=list)
     taken: list[Spent] = field(default_factory=list)
 
@@ -193,9 +193,9 @@ def record_request(request: HttpRequest | Request, caller: Caller, *, status: in
     )
 
 
-def tab(request: UUID, accounts: tuple[UUID, ...]) -> Tab:
-    """The tab of a request, which its record closes."""
-    return _tabs.setdefault(request, Tab(accounts))
+def tab(request: UUID) -> Tab:
+    """The tab of a request that is being answered."""
+    return _tabs.setdefault(request, Tab())
 
 
 def taken(request: UUID) -> Spent:
@@ -225,7 +225,7 @@ def settle(entry: Entry) -> None:
 
 def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
     fields: dict[Any, Any] = to_stream(entry)
-    if owed is None:
+    if owed is None or not owed.accounts:
         client.xadd(STREAM, fields)
     else:
         cost = micro(entry.spent.cost_usd)

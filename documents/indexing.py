@@ -217,7 +217,7 @@ def _take_out(tenant_id: UUID, ids: list[UUID], statistics: CorpusStatistics) ->
     with connection.cursor() as cursor:
         cursor.execute(_SUBTRACT_TERMS, [ids])
         cursor.execute(_DROP_UNUSED_TERMS, [ids])
-    vectors = ChunkVector.objects.for_tenant(tenant_id).filter(document__in=ids)
+    vectors = ChunkVector.objects.for_tenant(tenant_id).filter(document_id__in=ids)
     texts = DocumentText.objects.for_tenant(tenant_id).filter(document__in=ids)
     for rows in (vectors, chunks, texts):
         rows._raw_delete(using=connection.alias)  # noqa: SLF001  else Django loads every row for its cascades

@@ -227,21 +227,21 @@ class CorpusStatistics(models.Model):
 class ChunkVector(TenantOwned):
     """A chunk's embedding in a space: unit length, half precision, as many dimensions as the space has.
 
-    `document` is the chunk's: a search in a part of the corpus asks of thousands of vectors where they belong.
+    `document_id` is the chunk's: a search in a part of the corpus asks of thousands of vectors where they belong. It is
+    no foreign key, since the chunk's is one: checking it would lock documents after the statistics of their tenant, and
+    a removal locks them before.
     """
 
     pk = models.CompositePrimaryKey("chunk_id", "space_id")
     chunk = models.ForeignKey(
         Chunk, db_constraint=False, on_delete=models.CASCADE, related_name="+", db_index=False
     )
-    document = models.ForeignKey(
-        Document, db_constraint=False, on_delete=models.CASCADE, related_name="+", db_index=False
-    )
+    document_id = models.UUIDField(editable=False)
     space = models.ForeignKey(EmbeddingSpace, on_delete=models.PROTECT, related_name="+", db_index=False)
     vector: Any = HalfVectorField()
 
     class Meta:
         indexes = [  # exact search, in all of a tenant's documents and in some
             models.Index(name="vector_of_tenant", fields=["tenant", "space"]),
-            models.Index(name="vector_of_document", fields=["document", "space"]),
+            models.Index(name="vector_of_document", fields=["document_id", "space"]),
         ]

@@ -59,9 +59,11 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
     try:
         scores = endpoint.scores(_configured(endpoint), question, texts)
     except (ModelFailed, ModelTimeout, Unavailable) as error:
-        purse.take(Spent())
+        # One that took too long may be on the vendor's bill; one that was refused, or never arrived, is free.
+        owed = Spent(cost_usd=purse.reserved if isinstance(error, ModelTimeout) else Decimal(0))
+        purse.take(owed)
         logger.warning("the reranker gave no order: %s", error.detail)
-        return [*first, *rest], told(failure=error.error_code)
+        return [*first, *rest], told(spent=owed, failure=error.error_code)
     spent = _spent(scores)
     purse.take(spent)
     return [*_ordered(first, scores.scores), *rest], told(spent=spent)

@@ -4,7 +4,7 @@ The messages name no document: each is a hint that there is something to claim, 
 So one that is lost costs nothing as long as another comes, and one that comes twice finds nothing to do.
 """
 
-from threading import Thread
+from threading import Timer
 from typing import Any
 from uuid import UUID
 
@@ -62,8 +62,13 @@ def process_large() -> None:
 
 @worker_process_init.connect
 def warm_up(**_: Any) -> None:
-    """Loads the model while the process waits for its first document; one that comes meanwhile waits for the rest."""
-    Thread(target=_load_model, name="warm-up", daemon=True).start()
+    """Loads the model while the process waits for its first document; one that comes meanwhile waits for the rest.
+
+    A second later: others who hear of the process's start close the connections that it has inherited.
+    """
+    timer = Timer(1.0, _load_model)
+    timer.daemon = True
+    timer.start()
 
 
 def _load_model() -> None:

@@ -77,7 +77,7 @@ def known_vectors(
     known: dict[str, NDArray[np.float32]] = {}
     vectors = (
         ChunkVector.objects.for_tenant(document.tenant_id)
-        .filter(space=space, document__in=_sources(document))
+        .filter(space=space, document_id__in=_sources(document).values("pk"))
         .select_related("chunk__document")
         .defer("chunk__terms", "chunk__weights")
     )

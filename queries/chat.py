@@ -99,7 +99,9 @@ class ConversationView(APIView):
         messages = pages.paginate_queryset(conversations.messages(conversation), request, view=self)
         told = ConversationOut(conversation).data
         links = {"next": pages.get_next_link(), "previous": pages.get_previous_link()}
-        return Response({**told, "messages": HistoryOut(messages, many=True).data, **links})
+        return Response(
+            {**told, "messages": HistoryOut(messages, many=True, context={"request": request}).data, **links}
+        )
 
     @extend_schema(request=ConversationIn, responses=ConversationOut)
     def patch(self, request: Request, pk: UUID) -> Response:

@@ -63,7 +63,7 @@ def explained(query: Query) -> dict[str, Any]:
         "candidates": _candidates(query.tenant_id, trace),
         "prompt": _prompt(trace),
         "attempts": _attempts(origin),
-        "unsupported": getattr(origin, "unsupported", None) or [],
+        "unsupported": origin.unsupported,
         "timings_ms": origin.timings_ms,
         "response_time_ms": query.response_time_ms,
     }
@@ -71,8 +71,7 @@ def explained(query: Query) -> dict[str, Any]:
 
 def searched(query: Query) -> str:
     """What was looked for: a follow-up as it is meant in its conversation."""
-    standalone: str | None = getattr(query, "standalone_question", None)
-    return standalone or query.question
+    return query.standalone_question or query.question
 
 
 def sources(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -128,9 +127,9 @@ def _prompt(trace: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _attempts(query: Query) -> list[Any]:
     """What was asked of models for this answer. A row from before each attempt was kept knows of the last one."""
-    kept: list[Any] | None = getattr(query, "attempts", None)
+    kept: list[Any] = query.attempts
     if kept or not (query.prompt_tokens or query.completion_tokens):
-        return kept or []
+        return kept
     return [
         {
             "model": query.model,

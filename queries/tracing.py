@@ -84,6 +84,11 @@ def settled(tenant: Tenant, ask: Ask) -> dict[str, Any]:
         "distance_threshold": tenant.distance_threshold,
         "generator": settings.ANSWER_PROVIDER,
         "models": [asked.model for asked in trials.models()] if by_model else [generation.EXTRACTIVE_MODEL],
+        "reranker": None
+        if settings.RERANK_PROVIDER == "none"
+        else settings.RERANK_MODEL or settings.RERANK_PROVIDER,
+        "max_tokens": settings.ANSWER_MAX_TOKENS if by_model else None,
+        "window_tokens": settings.ANSWER_WINDOW_TOKENS if by_model else None,
         "prompt_version": prompts.VERSION,
         "tenant_prompt": version_of(tenant.prompt),
     }
@@ -96,7 +101,9 @@ def version_of(prompt: str) -> str:
 
 def _asked(ask: Ask) -> dict[str, Any]:
     """The parameters that were given. Of a conversation only how long it was: its words have a place of their own."""
-    given = {name: value for name, value in ask.parameters().items() if value not in (None, (), {}, "auto")}
+    given = {
+        name: value for name, value in ask.parameters().items() if value not in (None, (), {}, "", "auto")
+    }
     if ask.turns:
         given["turns"] = len(ask.turns)
     if ask.document_ids is not None:  # none at all is a filter too

@@ -73,6 +73,11 @@ def answering_with(model: str) -> Iterator[None]:
 
 
 def models() -> list[ChatModel]:
-    """The models that are asked, one after the other as each fails. A tried one is asked where the first one is."""
+    """The models that are asked, one after the other as each fails.
+
+    A tried one is asked where the settings have it, or else where the first one is.
+    """
     listed, tried = chat_models.listed(), _model.get()
-    return [replace(listed[0], model=tried)] if tried else listed
+    if not tried:
+        return listed
+    return [model for model in listed if model.model == tried][:1] or [replace(listed[0], model=tried)]

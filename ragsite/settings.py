@@ -189,6 +189,7 @@ TEMPLATES = [
     },
 ]
 
+UNFOLD = {"SITE_TITLE": "ragsite", "SITE_HEADER": "ragsite"}  # the admin's pages
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]

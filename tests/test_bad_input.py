@@ -24,6 +24,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/search": {"question": "Why?"},
     "/api/chat": {"message": "Why?", "use_cache": False},
     "/api/history/<uuid:pk>/feedback": {"rating": "up"},
+    "/api/evaluations/sets/from-past": {"name": "a set", "origin": "history"},
+    "/api/evaluations/runs": {"set": NOBODY},
     "/api/keys": {"name": "a program"},
     "/api/keys/<uuid:pk>/rotate": {"overlap_seconds": 5},
     "/api/webhooks": {"url": "https://hooks.example.com/ragsite"},
@@ -35,11 +37,13 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 MESSAGES = {"/mcp"}  # tests/protocols/test_mcp.py has what is wrong with those
 WRITES_WITHOUT_BODY = {
+    "/api/evaluations/runs/<uuid:pk>/cancel",
+    "/api/history/<uuid:pk>/replay",
     "/api/keys/<uuid:pk>/revoke",
     "/api/documents/<uuid:pk>/reprocess",
     "/api/webhooks/<uuid:pk>/test",
 }
-MULTIPART = {"/api/documents"}
+MULTIPART = {"/api/documents", "/api/evaluations/sets"}
 
 MALFORMED = {
     "no JSON": b"question=why",

@@ -73,11 +73,6 @@ def test_a_worker_that_forgets_what_an_outage_broke_off_is_found_out() -> None:
         assert is_stuck(ingestion.postgres(broken, uploads=30, kills=2))
 
 
-def test_workers_that_tell_nobody_what_is_left_are_found_out() -> None:
-    with stage.stage(patience=4, **NEVER, PLANTED="documents.tasks._hint_at_all") as broken:
-        assert is_stuck(ingestion.redis(broken, uploads=30, kills=2, losses=2))
-
-
 def test_workers_that_stay_deaf_are_found_out() -> None:
     with stage.stage(patience=4, **NEVER, WORKER_PATIENCE_SECONDS="86400") as broken:
         report = ingestion.redis_restarts(broken, uploads=4, restarts=1)

@@ -34,6 +34,9 @@ POST   /api/chat                         body  collection       name       404 l
 POST   /api/chat                         body  conversation_id  conversation 404 holds
 POST   /api/chat                         body  document_ids[]   document   404 leaks
 POST   /api/chat                         body  metadata         metadata   200 leaks
+POST   /api/chat                         body  metadata         compared   200 leaks
+POST   /api/chat                         body  created_at       day        200 leaks
+POST   /api/chat                         body  ready_at         day        200 leaks
 POST   /api/chat                         body  database         name       404 holds
 POST   /api/chat                         header Idempotency-Key retry      200 leaks
 GET    /api/chat/history                 query cursor           cursor     200 leaks
@@ -111,6 +114,9 @@ POST   /v1/chat/completions              body  collection       name       404 l
 POST   /v1/chat/completions              body  database         name       404 holds
 POST   /v1/chat/completions              body  document_ids[]   document   404 leaks
 POST   /v1/chat/completions              body  metadata         metadata   200 leaks
+POST   /v1/chat/completions              body  metadata         compared   200 leaks
+POST   /v1/chat/completions              body  created_at       day        200 leaks
+POST   /v1/chat/completions              body  ready_at         day        200 leaks
 POST   /v1/chat/completions              body  model            model      404 leaks
 POST   /v1/embeddings                    body  model            model      404 holds
 GET    /v1/models/{model}                path  model            model      404 leaks

@@ -18,6 +18,7 @@ RAW = (
     (retrieval, "_SIZE"),
     (retrieval, "_STATEMENT"),
     (retrieval, "_DENSE_SCAN"),
+    (retrieval, "_DENSE_SCAN_IN_SCOPE"),
     (retrieval, "_DENSE_INDEX"),
     (retrieval, "_LEXICAL_SCAN"),
     (outbox, "_LISTENING"),

@@ -1,7 +1,4 @@
-import django.db.models.deletion
 from django.db import migrations, models
-
-from ragsite.lib.row_security import foreign_key
 
 # Every row is written anew, and an HNSW index would take each of them in one by one: it goes first. The chore that
 # tends the spaces builds it again, concurrently; until then searches compare all vectors.
@@ -18,27 +15,15 @@ FROM documents_chunk AS chunk WHERE chunk.id = vector.chunk_id;
 """
 
 
-def document(*, null: bool) -> models.ForeignKey:
-    return models.ForeignKey(
-        "documents.document",
-        db_constraint=False,
-        db_index=False,
-        null=null,
-        on_delete=django.db.models.deletion.CASCADE,
-        related_name="+",
-    )
-
-
 class Migration(migrations.Migration):
     dependencies = [("documents", "0010_embeddingspace_batch")]
 
     operations = [
-        migrations.AddField("chunkvector", "document", document(null=True)),
+        migrations.AddField("chunkvector", "document_id", models.UUIDField(editable=False, null=True)),
         migrations.RunSQL(NO_INDEXES, migrations.RunSQL.noop),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
-        migrations.AlterField("chunkvector", "document", document(null=False)),
-        migrations.RunSQL(*foreign_key("documents_chunkvector", "document_id", "documents_document")),
+        migrations.AlterField("chunkvector", "document_id", models.UUIDField(editable=False)),
         migrations.AddIndex(
-            "chunkvector", models.Index(name="vector_of_document", fields=["document", "space"])
+            "chunkvector", models.Index(name="vector_of_document", fields=["document_id", "space"])
         ),
     ]

@@ -51,7 +51,7 @@ def _usage(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ours(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: answer[name] for name in _OURS if name in answer}
+    return {name: answer[name] for name in _OURS}
 
 
 class Chunks:

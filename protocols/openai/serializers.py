@@ -10,7 +10,7 @@ from rest_framework.serializers import ErrorDetail, ValidationError
 
 from protocols.openai import parameters
 from queries.answers import Ask, Turn
-from queries.serializers import MAX_QUESTION, QueryIn, SourceOut
+from queries.serializers import MAX_QUESTION, QueryIn, SourceOut, UnsupportedOut
 from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText
 
 MAX_MODEL: Final = 300
@@ -136,6 +136,7 @@ class ChatCompletionOut(serializers.Serializer[Any]):
     choices = ChatChoiceOut(many=True)
     usage = TokenUsageOut()
     sources = SourceOut(many=True)
+    unsupported = UnsupportedOut(many=True)
     from_cache = serializers.BooleanField()
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from accounts.models import Tenant
 from apikeys import budgets
 from apikeys.callers import Caller
-from queries import differences, generation, trials
+from queries import chat_models, differences, generation, trials
 from queries.evaluations import scoring, significance, states
 from queries.models import EvaluationResult, EvaluationRun, EvaluationSet
 from ragsite.lib.errors import Conflict, FieldError, Invalid
@@ -61,7 +61,7 @@ def _check_model(model: str) -> None:
         return
     if settings.ANSWER_PROVIDER == generation.EXTRACTIVE:
         detail = "No model writes the answers of this site."
-    elif model in {settings.ANSWER_MODEL, *settings.ANSWER_FALLBACK_MODELS, *settings.MODEL_PRICES}:
+    elif model in {*(listed.model for listed in chat_models.listed()), *settings.MODEL_PRICES}:
         return
     else:
         detail = "It is neither one of the site's models nor listed in MODEL_PRICES."

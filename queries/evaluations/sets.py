@@ -38,7 +38,7 @@ def from_past(tenant_id: UUID, *, name: str, origin: Origin, days: int, limit: i
     since = floor(timezone.now() - timedelta(days=days))
     # Not those of conversations, which may mean nothing by themselves.
     queries = Query.objects.for_tenant(tenant_id).filter(
-        pk__gte=since, status=Query.Status.ANSWERED, conversation=None
+        pk__gte=since, status=Query.Status.ANSWERED, conversation=None, standalone_question=None
     )
     if origin == "feedback":
         queries = queries.filter(feedback__rating=Feedback.Rating.UP)

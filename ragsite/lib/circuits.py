@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import structlog
 
-from ragsite.lib import redis_client
+from ragsite.lib import redis_client, waiting
 from ragsite.lib.circuit_alone import Alone, Refusal, Rules, Ticket, Verdict
 from ragsite.lib.per_process import PerProcess
 from ragsite.lib.vendor_client import Endpoint
@@ -127,7 +127,7 @@ class Circuit:
             told = self._enter(Ticket(uuid4().hex, model, lease_seconds))
             if isinstance(told, Passage) or told.why != "full" or time.monotonic() + pause > until:
                 return told
-            time.sleep(pause)
+            waiting.pause(pause)
             pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     def _enter(self, ticket: Ticket) -> "Passage | Refusal":

@@ -115,7 +115,9 @@ def test_a_cost_that_is_settled_during_the_count_is_not_missed(
 
     def answer_without_counter(cost: str) -> None:
         entry = used(ours, "0")
-        usage.tab(entry.id, (ours.tenant.pk,)).taken.append(Spent(cost_usd=Decimal(cost)))
+        tab = usage.tab(entry.id)
+        tab.accounts = (ours.tenant.pk,)
+        tab.taken.append(Spent(cost_usd=Decimal(cost)))
         usage.record(entry)
 
     monkeypatch.setattr(budgets, "spent", slowly)

@@ -196,7 +196,7 @@ def test_both_legs_hold_to_a_filter_however_they_look(
     by_index: bool,
 ) -> None:
     if by_index:
-        monkeypatch.setattr(retrieval, "_index_pays", lambda *_: True)
+        monkeypatch.setattr(retrieval, "_index_pays", lambda *_, **__: True)
         monkeypatch.setattr(retrieval, "LEXICAL_SCAN", 0)
     ran: list[Legs] = []
     real = retrieval.run

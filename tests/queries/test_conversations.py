@@ -1,5 +1,6 @@
 """What happens to conversations at the same moment, how far they reach back, and what they are called."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -176,6 +177,7 @@ def test_whoever_asks_is_deleted_meanwhile(
 
 
 def add(conversation: Conversation, question: str, answer: str, status: str = "answered") -> None:
+    time.sleep(0.002)  # ids of one millisecond are in no order
     pk = uuid7()
     Query.objects.create(id=pk, tenant_id=conversation.tenant_id, conversation=conversation, question=question,
                          answer=answer, status=status, created_at=made_at(pk))  # fmt: skip
@@ -211,6 +213,7 @@ def test_turns_have_a_length(ours: Party) -> None:
 
 def test_messages_of_others_are_no_turns(ours: Party, theirs: Party) -> None:
     conversation = make_conversation(ours.tenant, user=ours.user, question="Ours?", answer="Yes.")
+    time.sleep(0.002)  # ids of one millisecond are in no order
     pk = uuid7()
     Query.objects.create(id=pk, tenant=theirs.tenant, conversation=conversation, question="Theirs?",
                          answer="No.", status="answered", created_at=made_at(pk))  # fmt: skip

@@ -10,7 +10,7 @@ from django.test.client import Client
 from pytest_django.fixtures import Settings
 
 from apikeys.models import Usage
-from queries import prices, recording
+from queries import flight, prices, recording
 from queries.models import Query
 from ragsite.lib import redis_client
 from tests.makers import Party, make_user
@@ -295,9 +295,15 @@ def test_a_quotation_stands_in_where_the_tenant_allows_it(
     assert (again["fallback"], again["generator"], again["from_cache"]) == (False, "openai", False)
 
 
-def test_what_stood_in_is_not_kept(ours: Party, quoting: None, model: ModelServer) -> None:
+def test_what_stood_in_is_kept_for_those_who_ask_meanwhile_alone(
+    ours: Party, quoting: None, model: ModelServer
+) -> None:
     model.script(*[Behaviour(status=500)] * 3)
     assert ask(ours).json()["fallback"] is True
+    client = redis_client.client()
+    (kept,) = [key for key in client.scan_iter("answer:*") if client.type(key) == b"string"]
+    assert 0 < client.pttl(kept) <= flight.FALLBACK_SECONDS * 1000
+    client.delete(kept)  # as it is soon
     again = ask(ours).json()
     assert (again["fallback"], again["from_cache"]) == (False, False)
 
