@@ -36,9 +36,10 @@ class CallersPurse(Purse):
 
     def reserve(self, most: Decimal) -> None:
         super().reserve(most)
+        reserved = budgets.reserve(self._caller, most) if most else None
         tab = self._tab = usage.tab(self._request_id)
-        if most:
-            tab.accounts, name = budgets.reserve(self._caller, most)
+        if reserved is not None:
+            tab.accounts, name = reserved
             tab.held.append(name)
         self._call = len(tab.taken)
         tab.taken.append(Spent())

@@ -89,6 +89,8 @@ def collection_named(tenant: Tenant, name: str) -> Collection:
 
 def existing_collection(tenant_id: UUID, name: str) -> Collection:
     """The collection by its name or id; NotFound otherwise."""
+    if "\0" in name:  # Postgres would refuse to be asked for it
+        raise NotFound("There is no such collection.")
     collections = Collection.objects.for_tenant(tenant_id)
     identifier = _as_uuid(name)
     found = collections.filter(pk=identifier).first() if identifier else collections.filter(name=name).first()

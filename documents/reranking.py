@@ -17,7 +17,7 @@ from apikeys.purses import Purse
 from apikeys.usage import Spent
 from documents import chunking
 from documents.hits import Hit
-from ragsite.lib.errors import ModelFailed, ModelTimeout, Unavailable
+from ragsite.lib.errors import ClientLeft, ModelFailed, ModelTimeout, Unavailable
 
 if TYPE_CHECKING:
     from ragsite.lib.reranker import Reranker, Scores
@@ -58,6 +58,9 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
     told = partial(_told, began=began)
     try:
         scores = endpoint.scores(_configured(endpoint), question, texts)
+    except ClientLeft:
+        purse.take(Spent(cost_usd=purse.reserved))  # it was asked all the same
+        raise
     except (ModelFailed, ModelTimeout, Unavailable) as error:
         # One that took too long may be on the vendor's bill; one that was refused, or never arrived, is free.
         owed = Spent(cost_usd=purse.reserved if isinstance(error, ModelTimeout) else Decimal(0))

@@ -3,7 +3,6 @@
 A conversation begins with its first answer, and has that question's id: a question that failed begins none.
 """
 
-import unicodedata
 from dataclasses import replace
 from itertools import accumulate, takewhile
 from textwrap import shorten
@@ -17,7 +16,7 @@ from django.db.models.functions import Greatest
 from accounts.tenancy import TenantQuerySet
 from apikeys import keys
 from apikeys.callers import Caller
-from queries import citations
+from queries import citations, unseen
 from queries.answers import Ask, Turn
 from queries.models import Conversation, Query
 from ragsite.lib.errors import NotFound
@@ -26,11 +25,6 @@ MAX_TITLE = 100
 # How far a conversation reaches back into the next answer: what was said before that is hardly meant any more.
 MOST_EXCHANGES = 10
 MOST_CHARACTERS = 16_000
-
-# Control characters, marks that turn the direction of what follows or show nothing, and what is no character of
-# anybody's. Joiners stay: words of some languages are written with them.
-_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs"})
-_JOINERS = "\u200c\u200d"
 
 
 class Message(Protocol):
@@ -136,12 +130,8 @@ def title(text: str) -> str:
 
 def plain(text: str) -> str:
     """A text on one line, without what hides or turns the characters around it; empty where nothing else is in it."""
-    seen = "".join(
-        character
-        for character in " ".join(text.split())
-        if character in _JOINERS or unicodedata.category(character) not in _UNSEEN
-    )
-    return seen.strip() if seen.strip(_JOINERS + " ") else ""
+    seen = " ".join(unseen.visible(text).split())
+    return seen if seen.strip(unseen.JOINERS + " ") else ""
 
 
 def rename(conversation: Conversation, *, title: str) -> None:

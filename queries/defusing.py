@@ -12,31 +12,21 @@ After the last one there is in the text
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Final
 
 from queries import addresses, citations
 from queries.pieces import Decided, rewritten
 from queries.sources import Source
+from queries.unseen import JOINERS, visible
 
-_WHITE: Final = "\t\n"
-_AS_SPACE: Final = frozenset("\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029\u2800")
-# Not seen, though Unicode counts them as letters or marks; by the selectors of variants whole texts are smuggled.
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
-# Signs of Arabic, Syriac and Kaithi that are seen, though Unicode counts them as format.
-_SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd")
-# These two, which are not seen, belong to the spelling between letters of Arabic, Indic and Burmese scripts alone.
-_JOINERS: Final = "\u200c\u200d"
+# Joiners belong to the spelling between letters of these scripts (Arabic, Indic, Burmese) alone.
 _JOINED: Final = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff"
 
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,40};")
 _ENTITY_BEGUN = re.compile(r"&#?[A-Za-z0-9]{0,40}\Z")
-_JOINER = re.compile(rf"([{_JOINED}][{_JOINERS}])(?=[{_JOINED}])|[{_JOINERS}]")
-_JOINER_BEGUN = re.compile(rf"(?:[{_JOINED}]|(?<![{_JOINERS}]))[{_JOINERS}]*\Z")
+_JOINER = re.compile(rf"([{_JOINED}][{JOINERS}])(?=[{_JOINED}])|[{JOINERS}]")
+_JOINER_BEGUN = re.compile(rf"(?:[{_JOINED}]|(?<![{JOINERS}]))[{JOINERS}]*\Z")
 _ESCAPE = re.compile(
     r"(?<!\\)\\+(?=[:/.@&<])"
 )  # Markdown takes the backslash away, and what is left is an address
@@ -78,27 +68,12 @@ def streamed(text: Iterable[str], sources: Sequence[Source]) -> Iterator[str]:
 
 def _seen(text: Iterable[str]) -> Iterator[str]:
     for piece in text:
-        yield _visible(piece)
-
-
-def _visible(text: str) -> str:
-    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
-
-
-@lru_cache(maxsize=4096)
-def _shown(character: str) -> str:
-    """The character, nothing, or a space. Joiners stay here: it takes their neighbours to judge them."""
-    if character in _WHITE or character in _SEEN or character in _JOINERS:
-        return character
-    if character in _AS_SPACE:
-        return " "
-    unseen = unicodedata.category(character).startswith("C") or _UNSEEN.match(character)
-    return "" if unseen else character
+        yield visible(piece)
 
 
 def _decoded(text: Iterable[str]) -> Iterator[str]:
     def decode(held: str) -> str:
-        return _ENTITY.sub(lambda entity: _visible(html.unescape(entity[0])), held)
+        return _ENTITY.sub(lambda entity: visible(html.unescape(entity[0])), held)
 
     return rewritten(text, _before(_ENTITY_BEGUN), decode)
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 
 from apikeys import budgets, callers
 from protocols import asking
+from queries import defusing
 from queries.answers import Ask
 from queries.serializers import MAX_DOCUMENTS, MAX_NAME, MAX_QUESTION, MAX_TOP_K
 
@@ -124,9 +125,9 @@ def _passages(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _reference(source: Mapping[str, Any]) -> str:
-    """On one line, however the document is called."""
+    """On one line. A title is a document's text: hostile, and harmless from here on."""
     page = f", page {source['page']}" if source["page"] else ""
-    return f"[{source['n']}] {' '.join(source['title'].split())}{page}"
+    return f"[{source['n']}] {' '.join(defusing.harmless(source['title'], ()).split())}{page}"
 
 
 TOOLS: Final[Mapping[str, Tool]] = {

@@ -16,6 +16,7 @@ from documents.embedding_space import EmbeddingSpace
 from ragsite.lib import embeddings
 from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.embeddings import Vectors
+from ragsite.lib.errors import ClientLeft, ModelTimeout
 from ragsite.lib.money import dollars
 
 
@@ -31,7 +32,11 @@ def embed(
     tokens = embeddings.tokens(model, texts)
     spent = Spent(prompt_tokens=tokens, cost_usd=_cost(space.model, tokens))
     purse.reserve(spent.cost_usd)
-    found = embed_cached(model, texts, space=space.pk, owner=owner)
+    try:
+        found = embed_cached(model, texts, space=space.pk, owner=owner)
+    except (ClientLeft, ModelTimeout):
+        purse.take(spent)  # the endpoint was asked all the same
+        raise
     purse.take(spent)
     # As the cache and the database keep them: a text's vector is the same, whether it was fresh or not.
     return found.astype("<f2").astype("<f4"), spent

@@ -11,6 +11,7 @@ from ragsite.lib.errors import FieldError, Invalid
 COLUMNS: Final = ("question", "document", "page", "answer")
 MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_QUESTIONS: Final = 2_000
+MAX_EXPECTED: Final = 100  # of a question: each line is compared with all before it
 MAX_TEXT: Final = 4_000  # characters of a question, as when it is asked, and of an answer
 MAX_PAGE: Final = 1_000_000
 MOST_ERRORS: Final = 50
@@ -109,6 +110,8 @@ def _take(row: dict[str, str], found: dict[str, Draft], find: Find) -> None:
     expected = _expected(row.get("document", ""), row.get("page", ""), find)
     draft = found.setdefault(question, Draft(question))
     if expected and expected not in draft.expected:
+        if len(draft.expected) == MAX_EXPECTED:
+            raise ValueError(f"a question may expect {MAX_EXPECTED} documents and pages.")
         draft.expected.append(expected)
     draft.answer = draft.answer or answer
 

@@ -17,7 +17,7 @@ MAX_PROMPT = 20_000
 class SetIn(StrictSerializer):
     """A form, like an upload of a document."""
 
-    name = serializers.CharField(max_length=MAX_NAME)
+    name = StrictText(max_length=MAX_NAME)
     file = serializers.FileField(
         max_length=None,
         allow_empty_file=True,

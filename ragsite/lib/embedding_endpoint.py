@@ -168,7 +168,7 @@ def _tokens(content: bytes, *, otherwise: int) -> int:
     """What the endpoint says that a request took."""
     try:
         return int(json.loads(content)["usage"]["total_tokens"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return otherwise
 
 
@@ -177,7 +177,7 @@ def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
     try:
         items = sorted(json.loads(content)["data"], key=_index)
         rows = [_row(item["embedding"]) for item in items]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         raise ModelFailed("The embedding endpoint's answer is not a list of embeddings.") from None
     if len(rows) != count:
         raise ModelFailed(f"The embedding endpoint answered {count} texts with {len(rows)} vectors.")

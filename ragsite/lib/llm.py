@@ -140,7 +140,7 @@ def read_completion(content: bytes, *, model: str) -> Completion:
             prompt_tokens=_count(usage.get("prompt_tokens")),
             completion_tokens=_count(usage.get("completion_tokens")),
         )
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ModelFailed("The model endpoint's answer is not a chat completion.") from None
 
 
@@ -214,7 +214,7 @@ class StreamedAnswer:
             async for event in self._events:
                 if text := self._noted(event):
                     return self._kept(text)
-        except (ValueError, TypeError, AttributeError, OverflowError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise ModelFailed("The model endpoint's stream is not a chat completion.") from None
         if not self._finished:
             raise ModelFailed("The model endpoint broke off its answer.")

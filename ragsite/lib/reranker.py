@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import httpx2
 
 from ragsite.lib.breaker import Breaker
-from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
+from ragsite.lib.errors import ClientLeft, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.per_process import PerProcess
 from ragsite.lib.vendor_client import run
 
@@ -121,8 +121,8 @@ def _make_breaker(_: Reranker) -> Breaker:
 
 
 def _is_down(error: Exception) -> bool:
-    """Not a question that it refuses, which says nothing about the next one."""
-    return not isinstance(error, ModelRefused)
+    """Not a question that it refuses, or whose asker left, which says nothing about the next one."""
+    return not isinstance(error, ModelRefused | ClientLeft)
 
 
 def _make_client(reranker: Reranker) -> httpx2.AsyncClient:

@@ -1,0 +1,33 @@
+"""Characters that nobody sees, or that turn the direction of those around them: what hides a text in another."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+_WHITE: Final = "\t\n"
+_AS_SPACE: Final = frozenset("\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029\u2800")
+# Not seen, though Unicode counts them as letters or marks; by the selectors of variants whole texts are smuggled.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+# Signs of Arabic, Syriac and Kaithi that are seen, though Unicode counts them as format.
+_SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd")
+# These two are not seen either. They belong to the spelling of some scripts, so that it takes their neighbours to judge.
+JOINERS: Final = "\u200c\u200d"
+
+
+def visible(text: str) -> str:
+    """The text without the characters that are not seen; joiners stay, and odd kinds of white space become spaces."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
+
+
+@lru_cache(maxsize=4096)
+def _shown(character: str) -> str:
+    """The character, nothing, or a space. Joiners stay here: it takes their neighbours to judge them."""
+    if character in _WHITE or character in _SEEN or character in JOINERS:
+        return character
+    if character in _AS_SPACE:
+        return " "
+    unseen = unicodedata.category(character).startswith("C") or _UNSEEN.match(character)
+    return "" if unseen else character
