@@ -5,6 +5,7 @@ In an order that can begin again: the tenant's row goes last, so that a removal 
 
 import re
 from collections.abc import Iterator
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from ragsite.lib.errors import Conflict
 # Rows that the database does not tie to their tenant, and no cascade takes along.
 LOOSE: tuple[Any, ...] = (Tally, Usage, Query)
 _PAGE = 1_000
+_SWEEPS, _BETWEEN_SWEEPS_SECONDS = 5, 0.5
 # What names in Redis are made of: ids, and the digests of keys.
 _IDENTIFIER = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -57,9 +59,21 @@ def _remove(tenant: Tenant) -> None:
     files.discard_all(tenant_id)
     _delete(tenant)
     # What a request that was under way has left since; `manage.py prune` finds what comes later still.
-    redis_client.attempted(lambda client: _sweep(client, tenant_id, names))
+    _sweep_again(tenant_id, names)
     for rows in _loose(tenant_id):
         batches.delete(rows)
+
+
+def _sweep_again(tenant_id: UUID, names: frozenset[str]) -> None:
+    """What requests that were under way have left. A Redis that is slow for a moment is asked again; one that is gone has
+    nothing that outlives its time to live."""
+    for _ in range(_SWEEPS):
+        try:
+            redis_client.guarded(lambda client: _sweep(client, tenant_id, names))
+        except redis_client.DOWN:
+            sleep(_BETWEEN_SWEEPS_SECONDS)
+        else:
+            return
 
 
 def _names(tenant: Tenant) -> frozenset[str]:

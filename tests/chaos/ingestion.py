@@ -223,7 +223,14 @@ def _deafen(on: Stage) -> None:
             "cancel_consumer",
             queue,
         ]
-        subprocess.run(argv, env=on.up.environment, check=True, capture_output=True)
+
+        def told(argv: Sequence[str] = argv) -> bool:
+            """Not while they are still making their connections anew."""
+            return (
+                subprocess.run(argv, env=on.up.environment, capture_output=True, check=False).returncode == 0
+            )
+
+        site.wait_for(told)
 
 
 def _fresh(on: Stage, number: int) -> float:
