@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -108,11 +109,11 @@ class Tab:
     taken: list[Spent] = field(default_factory=list)
 
     def spent(self) -> Spent:
-        return Spent(
-            prompt_tokens=sum(spent.prompt_tokens for spent in self.taken),
-            completion_tokens=sum(spent.completion_tokens for spent in self.taken),
-            cost_usd=sum((spent.cost_usd for spent in self.taken), Decimal(0)),
-        )
+        return total(self.taken)
+
+
+def total(parts: Iterable[Spent]) -> Spent:
+    return reduce(Spent.plus, parts, Spent())
 
 
 _tabs: dict[UUID, Tab] = {}  # of the requests that are being answered, by their ids; their records close them

@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from threading import Lock
 from typing import Any
 from uuid import UUID
 
+from apikeys import usage
 from apikeys.usage import Spent
 
 _MOST_OPEN = 10_000  # queries that never reached the history are forgotten after so many others
@@ -45,11 +45,7 @@ class Attempt:
 
 def spent(attempts: Sequence[Attempt]) -> Spent:
     """What they took together."""
-    return Spent(
-        prompt_tokens=sum(attempt.spent.prompt_tokens for attempt in attempts),
-        completion_tokens=sum(attempt.spent.completion_tokens for attempt in attempts),
-        cost_usd=sum((attempt.spent.cost_usd for attempt in attempts), Decimal(0)),
-    )
+    return usage.total(attempt.spent for attempt in attempts)
 
 
 # By the ids of the queries that are being answered, whoever asks models for them; their rows in the history close

@@ -21,6 +21,7 @@ from queries.evaluations import scoring, states
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun
 from queries.trials import Trial
 from ragsite.lib import row_security
+from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
 from ragsite.lib.identifiers import uuid7
 
@@ -184,8 +185,8 @@ def _paid(caller: Caller, ask: Callable[[UUID], T]) -> T:
     started, status = perf_counter(), 200
     try:
         return ask(asked)
-    except AppError:
-        status = 500
+    except AppError as error:
+        status, _ = STATUS[type(error)]
         raise
     finally:
         usage.settle(
