@@ -9,7 +9,7 @@ from uuid import UUID
 
 from apikeys import budgets, usage
 from apikeys.callers import Caller
-from apikeys.usage import Spent, Tab
+from apikeys.spending import Spent, Tab
 
 
 class Purse:

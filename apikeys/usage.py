@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import reduce
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +20,7 @@ from redis import Redis
 from rest_framework.request import Request
 
 from apikeys.callers import Caller
+from apikeys.spending import Spent, Tab
 from ragsite.lib import months, redis_client, row_security
 from ragsite.lib.identifiers import made_at
 from ragsite.lib.middleware import elapsed_ms, request_id
@@ -66,54 +66,7 @@ _CORRECT = (
 )
 # What the columns hold. A record beyond that is cut rather than lost, and rather than hold up its whole batch.
 MAX_ENDPOINT, MAX_METHOD = 100, 10
-MAX_TOKENS = 2**31 - 1
-MAX_COST = Decimal(999_999)
 _SETTLE = redis_client.Script((Path(__file__).parent / "settle.lua").read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What an answer took from a model; cost in US dollars."""
-
-    from_cache: bool = False
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)
-
-    def plus(self, other: "Spent") -> "Spent":
-        """What both took."""
-        return Spent(
-            from_cache=self.from_cache and other.from_cache,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            cost_usd=self.cost_usd + other.cost_usd,
-        )
-
-    def within_bounds(self) -> "Spent":
-        """As the columns can hold it. What is no amount, or less than none, counts as none: no sum survives a NaN."""
-        cost = self.cost_usd if self.cost_usd.is_finite() else Decimal(0)
-        return Spent(
-            from_cache=self.from_cache,
-            prompt_tokens=min(max(self.prompt_tokens, 0), MAX_TOKENS),
-            completion_tokens=min(max(self.completion_tokens, 0), MAX_TOKENS),
-            cost_usd=min(max(cost, Decimal(0)), MAX_COST),
-        )
-
-
-@dataclass(slots=True)
-class Tab:
-    """What a request has open at its budgets: accounts, the names of its reservations, what each call took."""
-
-    accounts: tuple[UUID, ...] = ()
-    held: list[str] = field(default_factory=list)
-    taken: list[Spent] = field(default_factory=list)
-
-    def spent(self) -> Spent:
-        return total(self.taken)
-
-
-def total(parts: Iterable[Spent]) -> Spent:
-    return reduce(Spent.plus, parts, Spent())
 
 
 _tabs: dict[UUID, Tab] = {}  # of the requests that are being answered, by their ids; their records close them

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from documents import chunking
 from documents.hits import Hit
 from ragsite.lib.errors import ClientLeft, ModelFailed, ModelTimeout, Unavailable

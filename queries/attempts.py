@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Any
 from uuid import UUID
 
-from apikeys import usage
-from apikeys.usage import Spent
+from apikeys import spending
+from apikeys.spending import Spent
 
 _MOST_OPEN = 10_000  # queries that never reached the history are forgotten after so many others
 
@@ -45,7 +45,7 @@ class Attempt:
 
 def spent(attempts: Sequence[Attempt]) -> Spent:
     """What they took together."""
-    return usage.total(attempt.spent for attempt in attempts)
+    return spending.total(attempt.spent for attempt in attempts)
 
 
 # By the ids of the queries that are being answered, whoever asks models for them; their rows in the history close

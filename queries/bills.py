@@ -1,7 +1,7 @@
 """Pays for the attempts of one answer out of a purse, and notes them."""
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import prices
 from queries.attempts import Attempt
 from queries.prices import Messages

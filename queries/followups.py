@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Final
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from documents import lexical
 from queries import citations, generation, prompts
 from queries.answers import Turn

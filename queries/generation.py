@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from django.conf import settings
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import attempts, defusing, extractive, prompts
 from queries.attempts import Attempt
 from queries.sources import Source

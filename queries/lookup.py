@@ -9,7 +9,7 @@ from accounts import corpus
 from apikeys import usage
 from apikeys.authentication import admission_of
 from apikeys.callers import Caller
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import cache, history
 from queries.answers import Ask
 from queries.cache import Name

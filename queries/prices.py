@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from django.conf import settings
 
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import trials
 from ragsite.lib.llm import Completion
 from ragsite.lib.money import dollars

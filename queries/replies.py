@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys import callers, usage
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import answering, generation
 from queries.answering import Part
 from queries.answers import Answer, Ask

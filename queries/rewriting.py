@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import attempts, chat_models, completion, conversations
 from queries.answers import Turn
 from queries.attempts import Attempt

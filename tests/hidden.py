@@ -16,7 +16,8 @@ from apikeys import idempotency, usage
 from apikeys.callers import Caller
 from apikeys.idempotency import Kept
 from apikeys.models import APIKey
-from apikeys.usage import Entry, Spent
+from apikeys.spending import Spent
+from apikeys.usage import Entry
 from documents.models import Document
 from queries.models import (
     Conversation,

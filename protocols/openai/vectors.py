@@ -10,7 +10,7 @@ import numpy as np
 from django.conf import settings
 
 from apikeys.purses import Purse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from documents import spaces
 from documents.embedding_space import EmbeddingSpace
 from ragsite.lib import embeddings

@@ -11,7 +11,8 @@ import structlog
 
 from apikeys import budgets, usage
 from apikeys.callers import Caller
-from apikeys.usage import Entry, Spent
+from apikeys.spending import Spent
+from apikeys.usage import Entry
 from documents import spaces
 from documents.models import Document
 from documents.search import Hit

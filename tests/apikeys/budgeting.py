@@ -14,7 +14,8 @@ from apikeys import admission, usage
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from apikeys.purses import CallersPurse
-from apikeys.usage import Entry, Spent
+from apikeys.spending import Spent
+from apikeys.usage import Entry
 from ragsite.lib import months, redis_client
 from ragsite.lib.identifiers import uuid7
 from ragsite.lib.money import dollars

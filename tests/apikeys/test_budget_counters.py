@@ -13,7 +13,7 @@ from django.utils import timezone
 from apikeys import admission, budgets, usage
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from ragsite.lib import months, redis_client
 from ragsite.lib.errors import BudgetSpent
 from ragsite.lib.identifiers import floor

@@ -19,7 +19,7 @@ from apikeys.callers import Caller
 from apikeys.migrations import __name__ as migrations
 from apikeys.models import APIKey
 from apikeys.purses import CallersPurse
-from apikeys.usage import Spent
+from apikeys.spending import Spent
 from queries import recording
 from ragsite.lib import months, redis_client
 from ragsite.lib.errors import BudgetSpent

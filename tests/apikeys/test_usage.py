@@ -17,7 +17,8 @@ from redis import Redis
 
 from apikeys import admission, keys, tally, usage
 from apikeys.models import APIKey, Usage
-from apikeys.usage import Entry, Spent
+from apikeys.spending import Spent
+from apikeys.usage import Entry
 from queries import recording
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import floor, uuid7
