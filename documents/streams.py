@@ -20,7 +20,7 @@ from rest_framework.renderers import JSONRenderer
 
 from documents.models import Document
 from documents.serializers import DocumentOut
-from ragsite.lib import postgres, presence, row_security, server_sent
+from ragsite.lib import compact, postgres, presence, row_security, server_sent
 from ragsite.lib.errors import Unavailable
 
 LOOK_SECONDS = 0.5
@@ -117,11 +117,11 @@ def _told(document: Document) -> tuple[str, bytes]:
     """The event of a document as it is, and its id, which is the same as long as the document is."""
     data = JSONRenderer().render(DocumentOut(document).data)
     name = sha256(data).hexdigest()[:16]
-    return name, server_sent.framed("document", data, identifier=name)
+    return name, server_sent.framed(data, id=name, event="document")
 
 
 def _deleted(document_id: UUID) -> bytes:
-    return server_sent.framed("deleted", JSONRenderer().render({"id": str(document_id)}))
+    return server_sent.framed(compact.encoded({"id": str(document_id)}), event="deleted")
 
 
 # How many a process keeps --------------------------------------------------------------------------------------

@@ -68,10 +68,8 @@ class QueryView(GenericAPIView[Query]):
             raise self.unread
         body = QueryIn(data=request.data)
         body.is_valid(raise_exception=True)
-        ask, use_cache = body.ask(), body.validated_data["use_cache"]
-        if body.validated_data["stream"]:
-            return replies.stream(request, ask, asking.stream(request, ask, use_cache=use_cache))
-        return replies.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
+        sent = body.validated_data
+        return replies.answered(request, body.ask(), stream=sent["stream"], use_cache=sent["use_cache"])
 
 
 class SearchView(GenericAPIView[Query]):

@@ -28,7 +28,7 @@ from apikeys.callers import Caller
 from queries import generation, prompts
 from queries.answers import Ask
 from queries.seals import Kept, seal, unseal
-from ragsite.lib import redis_client
+from ragsite.lib import compact, redis_client
 from ragsite.lib.leases import Lease
 
 OUTCOME_SECONDS = 10  # for whoever waits for it, and looks a few times a second
@@ -170,7 +170,7 @@ def keep(
     `lease`: that of the flight which made it. It ends in the same step, and whoever waits for it finds the answer.
     `seconds`: for how long at most, where that is less than the tenant's answers are kept.
     """
-    value = seal(str(name), query_id, json.dumps(shared, ensure_ascii=False, separators=(",", ":")).encode())
+    value = seal(str(name), query_id, compact.encoded(shared))
     within = limits(name.tenant_id)
     token, flight = (lease.token, lease.name) if lease else ("", "")
     milliseconds = min(within.seconds, within.seconds if seconds is None else seconds) * 1000

@@ -8,8 +8,7 @@ from typing import Any, Final
 from rest_framework.request import Request
 
 from apikeys import budgets, callers
-from protocols import asking
-from queries import defusing
+from queries import asking, defusing, replies
 from queries.answers import Ask
 from queries.serializers import MAX_DOCUMENTS, MAX_NAME, MAX_QUESTION, MAX_TOP_K
 
@@ -111,7 +110,7 @@ def _search(request: Request, ask: Ask) -> Outcome:
 
 def _ask(request: Request, ask: Ask) -> Outcome:
     budgets.check(callers.of(request))  # where POST /api/query has refused the request by now
-    answer = asking.answer(request, ask, use_cache=True)
+    answer = replies.shown(request, ask, asking.whole(request, ask))
     shown: JSON = {name: answer[name] for name in ("id", "answer", "sources", "unsupported", "from_cache")}
     return Outcome(shown, "\n".join([answer["answer"], "", *map(_reference, answer["sources"])]).strip())
 

@@ -294,7 +294,7 @@ def test_500_tells_nothing(program: Client, monkeypatch: pytest.MonkeyPatch) -> 
     def explode(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("the secret of the house")
 
-    monkeypatch.setattr("protocols.asking.answer", explode)
+    monkeypatch.setattr("queries.asking.whole", explode)
     answer = send(program, request("tools/call", {"name": "ask", "arguments": {"question": QUESTION}}))
     error_of(answer, 500, -32603)
     assert "secret" not in answer.content.decode()
