@@ -9,10 +9,11 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from protocols.openai import errors
 from queries import replies
 from queries.answers import Ask
 from queries.asking import Given
-from ragsite.lib import compact, error_forms, server_sent
+from ragsite.lib import compact, server_sent
 from ragsite.lib.identifiers import made_at
 
 _DONE: Final = server_sent.framed(b"[DONE]")
@@ -55,7 +56,7 @@ class CompletionFace:
 
     def failed(self, problem: Mapping[str, Any]) -> bytes:
         """The client raises what it finds under `error`. No [DONE] follows: it is not done."""
-        return _event(error_forms.openai(problem))
+        return _event(errors.body(problem))
 
     def _chunk(self, delta: Mapping[str, Any], *, finish_reason: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
