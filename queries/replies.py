@@ -96,23 +96,26 @@ def answered(
 
 def shown(request: Request, ask: Ask, given: Given) -> dict[str, Any]:
     """An answer as the API shows it."""
-    return {**_own(request, ask, given), **given.shared()}
+    return {**_first(request, ask), **given.shared(), **_last(request, given)}
 
 
 def body(request: HttpRequest | Request, ask: Ask, given: Given) -> bytes:
-    """As `shown`, in JSON. What is stored goes out as it is; what is this request's own is put before it."""
+    """As `shown`, in JSON. What is stored goes out as it is; what is this request's own is put around it."""
     shared = given.body if isinstance(given, Kept) else compact.encoded(given.shared())
-    return compact.encoded(_own(request, ask, given))[:-1] + b"," + shared[1:]
+    first, last = compact.encoded(_first(request, ask)), compact.encoded(_last(request, given))
+    return first[:-1] + b"," + shared[1:-1] + b"," + last[1:]
 
 
-def _own(request: HttpRequest | Request, ask: Ask, given: Given) -> dict[str, Any]:
-    """What of an answer is not shared with whoever asks the same. Only one in a conversation names it."""
+def _first(request: HttpRequest | Request, ask: Ask) -> dict[str, Any]:
+    """Only answers in a conversation name one."""
+    own = {"id": str(request_id(request)), "question": ask.question}
+    return {**own, "conversation_id": str(ask.conversation)} if ask.conversation else own
+
+
+def _last(request: HttpRequest | Request, given: Given) -> dict[str, Any]:
     made = given if isinstance(given, Answer) else None
     spent = made.generated.spent if made else Spent()
     return {
-        "id": str(request_id(request)),
-        "question": ask.question,
-        **({"conversation_id": str(ask.conversation)} if ask.conversation else {}),
         "from_cache": made is None,
         "usage": {
             "prompt_tokens": spent.prompt_tokens,
