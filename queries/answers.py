@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from accounts.models import Tenant
 from documents.hits import Hit
 from queries.generation import Generated
 from queries.models import Query
@@ -52,11 +53,13 @@ _PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"questi
 class Answer:
     """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
 
+    `tenant`, as it was set when it was asked.
     `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
     `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
     """
 
     query_id: UUID
+    tenant: Tenant
     question: str
     generated: Generated
     sources: Sequence[Source]

@@ -127,7 +127,7 @@ class CacheView(APIView):
     def get(self, request: Request) -> Response:
         """Hits, misses, evictions, size and limits of the tenant's answer cache."""
         try:
-            return Response(cache.statistics(callers.of(request).tenant_id))
+            return Response(cache.statistics(callers.of(request).tenant()))
         except redis_client.DOWN as error:
             raise Unavailable("The cache cannot be reached.") from error
 
