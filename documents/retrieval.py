@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import connection
 from pgvector import HalfVector, SparseVector
 
 from documents import lexical
@@ -18,7 +18,10 @@ from documents.scope import Scope
 from documents.survey import Survey, Term
 
 DEPTH: Final = 100  # candidates of each leg
-INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 100; SET LOCAL hnsw.iterative_scan = relaxed_order"
+# Before a statement that goes by the index, in the same message, which is one transaction.
+INDEX_SETTINGS: Final = (
+    "SELECT set_config('hnsw.ef_search', '100', true), set_config('hnsw.iterative_scan', 'relaxed_order', true); "
+)
 # Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
 # it scores every chunk that has a word of the question, which is then as quick.
 LEXICAL_SCAN: Final = 2_000
@@ -148,10 +151,11 @@ def run(
         "terms": [term.id for term in (rarest(terms) if legs.terms_by_index else terms)],
         "telling": [term.id for term in terms if term.telling],
     }
-    with transaction.atomic(), connection.cursor() as cursor:
+    statement = _statement(scope, space, legs)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{INDEX_SETTINGS}{statement}" if legs.vectors_by_index else statement, parameters)
         if legs.vectors_by_index:
-            cursor.execute(INDEX_SETTINGS)
-        cursor.execute(_statement(scope, space, legs), parameters)
+            cursor.nextset()
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     near = [row.pop("near") for row in rows]

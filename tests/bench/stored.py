@@ -198,16 +198,16 @@ def recall(found: Sequence[Any], truth: Sequence[Any]) -> float:
     return len(set(found) & set(truth)) / len(truth)
 
 
-@transaction.atomic
 def nearest(crowd: Crowd, scope: Scope, vector: HalfVector, *, by_index: bool) -> list[Any]:
     """The leg of a search that goes by vectors, alone."""
     legs = Legs(vectors_by_index=by_index, terms_by_index=True)
     parameters: dict[str, Any] = {"tenant": crowd.tenant.pk, "space": crowd.space.pk, "vector": vector.to_text(), "depth": BEST,
                   "collections": list(scope.collection_ids or ())}  # fmt: skip
+    statement = retrieval.dense_leg(scope, crowd.space, legs)
     with connection.cursor() as cursor:
+        cursor.execute(f"{retrieval.INDEX_SETTINGS}{statement}" if by_index else statement, parameters)
         if by_index:
-            cursor.execute(retrieval.INDEX_SETTINGS)
-        cursor.execute(retrieval.dense_leg(scope, crowd.space, legs), parameters)
+            cursor.nextset()
         return [row[0] for row in cursor.fetchall()]
 
 
