@@ -242,6 +242,7 @@ def _made(question: _Question, prepared: _Prepared, generated: Generated, *, gen
         spent = spent.plus(found.reranked.spent)
     return Answer(
         query_id=question.query_id,
+        tenant=question.tenant,
         question=ask.question,
         generated=replace(generated, spent=spent),
         sources=prepared.brief.sources,

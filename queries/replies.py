@@ -101,9 +101,8 @@ def shown(request: Request, ask: Ask, given: Given) -> dict[str, Any]:
 
 def body(request: HttpRequest | Request, ask: Ask, given: Given) -> bytes:
     """As `shown`, in JSON. What is stored goes out as it is; what is this request's own is put around it."""
-    shared = given.body if isinstance(given, Kept) else compact.encoded(given.shared())
     first, last = compact.encoded(_first(request, ask)), compact.encoded(_last(request, given))
-    return first[:-1] + b"," + shared[1:-1] + b"," + last[1:]
+    return first[:-1] + b"," + given.body[1:-1] + b"," + last[1:]
 
 
 def _first(request: HttpRequest | Request, ask: Ask) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from apikeys.models import Usage
 from queries import cache, recording
 from queries.models import Query
 from ragsite.lib import row_security
-from tests.makers import Party
+from tests.makers import Party, fresh
 from tests.model_server import Behaviour, ModelServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("kettle")]
@@ -198,7 +198,7 @@ def without_its_own(body: bytes) -> bytes:
 def test_a_stream_fills_the_cache_that_whole_answers_come_from(ours: Party) -> None:
     events_of(ask(ours.client))
     assert ours.client.post("/api/query", {"question": QUESTION}, format="json").json()["from_cache"] is True
-    assert cache.statistics(ours.tenant.pk)["entries"] == 1
+    assert cache.statistics(fresh(ours.tenant))["entries"] == 1
 
 
 def test_accepting_event_streams_is_no_reason_for_refusal(ours: Party) -> None:
