@@ -23,6 +23,7 @@ from tests.outages import redis_waited_for
 pytestmark = pytest.mark.django_db
 
 PAIRS = 1_000
+WITHIN = cache.Limits(seconds=60, room=10_000_000)
 DOCUMENTS = tuple(uuid7() for _ in range(4))
 
 
