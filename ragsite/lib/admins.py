@@ -1,13 +1,18 @@
-"""Admins of rows that are looked at and never edited, and of rows whose every change is on record."""
+"""Admins of rows that are looked at and never edited, that are made by domain functions, or whose every change is on
+record."""
 
 from typing import Any
 
+from django import forms
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin, TabularInline
+
+from ragsite.lib.errors import AppError
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -35,6 +40,58 @@ class ReadOnlyInline(TabularInline):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class NewRowForm(forms.ModelForm):
+    """A form whose `save` has a domain function make the row."""
+
+    refusal: AppError | None = None  # what that function said
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.refusal:
+            raise ValidationError([self.refusal.detail, *(field.detail for field in self.refusal.fields)])
+        return cleaned
+
+
+class AddsByForm(ModelAdmin):
+    """Rows that `new_form` makes, whatever becomes of them afterwards."""
+
+    new_form: type[NewRowForm]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Django knows of what is wrong with a form only before it is saved: a refused one goes round once more."""
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except AppError as error:  # what was done is rolled back by then
+            request.refusal = error  # type: ignore[attr-defined]  # for `get_form`
+            return super().add_view(request, form_url, extra_context)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return ModelAdmin.has_add_permission(self, request)  # also of rows that are else read only
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj:
+            return super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change, **{**kwargs, "form": self.new_form})
+        form.refusal = getattr(request, "refusal", None)  # the class is this request's own
+        return form
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_fields(request, obj) if obj else list(self.new_form.base_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_readonly_fields(request, obj) if obj else []
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        return super().save_form(request, form, change) if change else form.save()
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """What it has besides its row was made with it."""
 
 
 class AuditedAdmin(ModelAdmin):
