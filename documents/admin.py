@@ -9,18 +9,17 @@ from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 
 from accounts import corpus
 from documents import indexing, space_changes, states, tasks
 from documents.forms import NewSpaceForm
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
-from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin
+from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin, SiteAdmin
 from ragsite.lib.errors import AppError, Conflict
 
 
 @admin.register(Collection)
-class CollectionAdmin(ModelAdmin):
+class CollectionAdmin(SiteAdmin):
     list_display = ["name", "tenant", "documents_count", "created_at"]
     list_filter = ["tenant"]
     list_select_related = ["tenant"]

@@ -1,21 +1,45 @@
-"""Admins of rows that are looked at and never edited, that are made by domain functions, or whose every change is on
-record."""
+"""What all admins have in common, and those of rows that are never edited, that domain functions make, or whose every
+change is on record."""
 
 from typing import Any
 
 from django import forms
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import ChangeList
 
 from ragsite.lib.errors import AppError
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class _List(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        try:
+            super().get_results(request)
+        except (DataError, ValueError) as error:  # a NUL, half a regular expression, a word for an IP address
+            raise IncorrectLookupParameters(error) from error
+
+
+class SiteAdmin(ModelAdmin):
+    """People may write whatever they like into the address of a list, and Django asks Postgres before it looks at it."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _List
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, search_term.replace("\0", ""))
+
+
+class ReadOnlyAdmin(SiteAdmin):
     show_full_result_count = False  # counting millions of rows takes longer than showing a page of them
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -54,7 +78,7 @@ class NewRowForm(forms.ModelForm):
         return cleaned
 
 
-class AddsByForm(ModelAdmin):
+class AddsByForm(SiteAdmin):
     """Rows that `new_form` makes, whatever becomes of them afterwards."""
 
     new_form: type[NewRowForm]
@@ -94,7 +118,7 @@ class AddsByForm(ModelAdmin):
         """What it has besides its row was made with it."""
 
 
-class AuditedAdmin(ModelAdmin):
+class AuditedAdmin(SiteAdmin):
     """The button “History” of a row leads to what the audit log has of it, by whichever way it was changed."""
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
