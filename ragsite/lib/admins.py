@@ -8,7 +8,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.db.models import QuerySet
+from django.db.models import CharField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -16,6 +16,7 @@ from django.utils.http import urlencode
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
 
+from ragsite.lib import unseen
 from ragsite.lib.errors import AppError
 
 
@@ -28,7 +29,16 @@ class _List(ChangeList):
 
 
 class SiteAdmin(ModelAdmin):
-    """People may write whatever they like into the address of a list, and Django asks Postgres before it looks at it."""
+    """People may write whatever they like into the address of a list, and Django asks Postgres before it looks at it.
+
+    What stands on one line is shown beside other names, and is checked as the API's names are.
+    """
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, forms.CharField) and isinstance(db_field, CharField):
+            field.validators.append(unseen.check_name)
+        return field
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return _List
