@@ -42,13 +42,13 @@ _FOUND = {
 @admin.register(Query)
 class QueryAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "tenant", "question", "status", "rating", "generator", "model", "from_cache",
-                    "response_time_ms", "cost_usd", "error_code", "how"]  # fmt: skip
+                    "response_time_ms", "cost_usd", "error_code", "trace_link"]  # fmt: skip
     list_filter = ["status", "from_cache", "feedback__rating", "generator", "tenant"]
     list_select_related = ["tenant", "feedback"]
     search_fields = ["question"]
     actions_list = ["models"]
 
-    readonly_fields = ["rating", "how"]
+    readonly_fields = ["rating", "trace_link"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("trace")  # larger than the rest of the row
@@ -58,9 +58,11 @@ class QueryAdmin(ReadOnlyAdmin):
         feedback = getattr(query, "feedback", None)  # Django raises where there is none
         return f"{feedback.rating}: {feedback.comment}".removesuffix(": ") if feedback else ""
 
-    @admin.display(description="trace")
-    def how(self, query: Query) -> str:
-        return format_html('<a href="{}">how</a>', reverse("admin:queries_query_trace", args=[query.pk]))
+    @admin.display(description="how it was answered")
+    def trace_link(self, query: Query) -> str:
+        return format_html(
+            '<a href="{}">show the trace</a>', reverse("admin:queries_query_trace", args=[query.pk])
+        )
 
     def get_urls(self) -> list[Any]:
         own = [
