@@ -40,7 +40,8 @@ class NewKeyForm(NewRowForm):
 
     def save(self, commit: bool = True) -> APIKey:
         wanted = dict(self.cleaned_data)
-        key, key.shown_once = keys.mint(collection_ids=wanted.pop("collections"), **wanted)  # type: ignore[attr-defined]  # for the answer alone
+        key, raw = keys.mint(collection_ids=wanted.pop("collections"), **wanted)
+        key.shown_once = raw  # type: ignore[attr-defined]  # for the answer alone
         return key
 
     def _collections(self, tenant: Any, names: str) -> list[Any] | None:

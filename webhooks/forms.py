@@ -33,5 +33,6 @@ class NewWebhookForm(WebhookForm, NewRowForm):
         fields = ("tenant", "url", "events", "description")  # type: ignore[assignment]  # as many as it has
 
     def save(self, commit: bool = True) -> Endpoint:
-        made, made.shown_once = endpoints.add(**self.cleaned_data)  # type: ignore[attr-defined]  # for the answer alone
+        made, secret = endpoints.add(**self.cleaned_data)
+        made.shown_once = secret  # type: ignore[attr-defined]  # for the answer alone
         return made
