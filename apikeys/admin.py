@@ -8,7 +8,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from apikeys import budgets, copies, keys, tally
 from apikeys.forms import NewKeyForm
@@ -90,14 +89,8 @@ class APIKeyAdmin(AddsByForm, AuditedAdmin):
     def _shown_once(
         self, request: HttpRequest, shown: list[tuple[APIKey, str]], explanation: str
     ) -> HttpResponse:
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Keys",
-            "keys": shown,
-            "explanation": explanation,
-        }
-        return TemplateResponse(
-            request, "apikeys/shown_once.html", page, headers={"Cache-Control": "no-store"}
+        return self.page(
+            request, "apikeys/shown_once.html", title="Keys", keys=shown, explanation=explanation
         )
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: "ModelForm[APIKey]", change: bool) -> None:

@@ -6,7 +6,6 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.decorators import action
@@ -102,8 +101,7 @@ class QueryAdmin(ReadOnlyAdmin):
         return request.user.has_perm("queries.change_query")
 
     def _trace(self, request: HttpRequest, query: Query, *, replayed: Replayed | None = None) -> HttpResponse:
-        page = {
-            **self.admin_site.each_context(request),
+        page: dict[str, Any] = {
             "title": "How it was answered",
             "query": query,
             "feedback": getattr(query, "feedback", None),
@@ -114,7 +112,7 @@ class QueryAdmin(ReadOnlyAdmin):
             page["trace"] = explaining.explained(query)
         except NotFound as error:
             page["missing"] = error.detail
-        return TemplateResponse(request, "queries/trace.html", page)
+        return self.page(request, "queries/trace.html", **page)
 
     @action(description="Test the models", url_path="models", permissions=["view"])  # type: ignore[untyped-decorator]
     def models(self, request: HttpRequest) -> HttpResponse:
@@ -128,12 +126,8 @@ class QueryAdmin(ReadOnlyAdmin):
         else:
             rows = [[getattr(model, name) for name in _CHECKED] for model in model_checks.configured()]
             headers = ["for", "model", "endpoint", "circuit"]
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Models",
-            "table": {"headers": headers, "rows": rows},
-        }
-        return TemplateResponse(request, "queries/models.html", page, headers={"Cache-Control": "no-store"})
+        table = {"headers": headers, "rows": rows}
+        return self.page(request, "queries/models.html", title="Models", table=table)
 
 
 def _replayed(request: HttpRequest, query: Query) -> Replayed:

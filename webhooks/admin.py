@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from ragsite.lib.admins import AddsByForm, AuditedAdmin, ReadOnlyAdmin
 from ragsite.lib.errors import Conflict
@@ -74,14 +73,8 @@ class EndpointAdmin(AddsByForm, AuditedAdmin):
     def _shown_once(
         self, request: HttpRequest, shown: Sequence[tuple[Endpoint, str]], explanation: str
     ) -> HttpResponse:
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Webhooks",
-            "webhooks": shown,
-            "explanation": explanation,
-        }
-        return TemplateResponse(
-            request, "webhooks/shown_once.html", page, headers={"Cache-Control": "no-store"}
+        return self.page(
+            request, "webhooks/shown_once.html", title="Webhooks", webhooks=shown, explanation=explanation
         )
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:

@@ -7,7 +7,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -122,7 +121,7 @@ class EvaluationRunAdmin(_NeverEdited):
         run = self._run(request, str(pk))
         rows = states.results(run).select_related("question").order_by("question__ordinal")
         page = {"run": run, "results": rows[:MOST_SHOWN], "measures": MEASURES, "title": f"Results of {run}"}
-        return self._page(request, "queries/results.html", page)
+        return self.page(request, "queries/results.html", **page)
 
     def comparison_page(self, request: HttpRequest) -> HttpResponse:
         before, after = (self._run(request, request.GET.get(name, "")) for name in ("before", "after"))
@@ -131,7 +130,7 @@ class EvaluationRunAdmin(_NeverEdited):
         except AppError as error:
             messages.warning(request, error.detail)
             return HttpResponseRedirect(reverse("admin:queries_evaluationrun_changelist"))
-        return self._page(request, "queries/comparison.html", {"compared": compared, "title": "Two runs"})
+        return self.page(request, "queries/comparison.html", title="Two runs", compared=compared)
 
     def _run(self, request: HttpRequest, identifier: str) -> EvaluationRun:
         if not self.has_view_permission(request):
@@ -141,6 +140,3 @@ class EvaluationRunAdmin(_NeverEdited):
             return rows.one(identifier)
         except AppError as error:
             raise Http404 from error
-
-    def _page(self, request: HttpRequest, template: str, page: dict[str, Any]) -> HttpResponse:
-        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **page})

@@ -11,6 +11,7 @@ from django.db import DataError
 from django.db.models import CharField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin, TabularInline
@@ -47,6 +48,10 @@ class SiteAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         return super().get_search_results(request, queryset, search_term.replace("\0", ""))
+
+    def page(self, request: HttpRequest, template: str, **shown: Any) -> HttpResponse:
+        """A page besides Django's own. As every page of the admin, no browser keeps it."""
+        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **shown})
 
 
 class ReadOnlyAdmin(SiteAdmin):
