@@ -13,7 +13,14 @@ from queries import conversations, support
 from queries.answers import Ask
 from queries.models import Conversation, Feedback, Query
 from ragsite.lib.errors import Invalid
-from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText, StrictUUID
+from ragsite.lib.fields import (
+    NameText,
+    StrictBoolean,
+    StrictInteger,
+    StrictSerializer,
+    StrictText,
+    StrictUUID,
+)
 
 MAX_QUESTION = 4_000
 MAX_DOCUMENTS = 1_000
@@ -243,14 +250,7 @@ class HistoryOut(serializers.ModelSerializer[Query]):
 
 
 class ConversationIn(StrictSerializer):
-    title = StrictText(max_length=conversations.MAX_TITLE)
-
-    def validate_title(self, value: str) -> str:
-        """What would show nothing, or turn what stands beside it, is no title."""
-        title = conversations.plain(value)
-        if not title:
-            raise serializers.ValidationError("This field may not be blank.", code="blank")
-        return title
+    title = NameText(max_length=conversations.MAX_TITLE)
 
 
 class ConversationOut(serializers.ModelSerializer[Conversation]):
