@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import openai
 from openai.types.chat import ChatCompletionChunk
 
-from ragsite.lib import vendor, vendor_errors
+from ragsite.lib import deadlines, vendor, vendor_errors
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.vendor import Candidate
 from ragsite.lib.vendor_client import Endpoint, run
@@ -165,7 +165,7 @@ def stream(
     Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays shown,
     so a failure after it raises. The whole, with the time the reader takes, is bounded by `endpoint.timeout_seconds`.
     """
-    deadline = time.monotonic() + endpoint.timeout_seconds
+    deadline = deadlines.after(deadlines.left(endpoint.timeout_seconds))
     candidates = _candidates(endpoint, messages, streamed)
     reply = vendor.first(candidates, seconds=endpoint.timeout_seconds, ledger=ledger)
     answer = reply.value

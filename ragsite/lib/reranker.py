@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import httpx2
 
+from ragsite.lib import deadlines
 from ragsite.lib.breaker import Breaker
 from ragsite.lib.errors import ClientLeft, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.per_process import PerProcess
@@ -48,7 +49,9 @@ def scores(reranker: Reranker, question: str, texts: Sequence[str]) -> Scores:
     `ModelFailed` for an error or nonsense, which is `ModelRefused` where asking again is no use."""
     with breakers.get(reranker).guarding():
         try:
-            content = run(_asked(reranker, _body(reranker, question, texts)), reranker.timeout_seconds)
+            content = run(
+                _asked(reranker, _body(reranker, question, texts)), deadlines.left(reranker.timeout_seconds)
+            )
         except TimeoutError:
             raise ModelTimeout("The reranker took too long.") from None
         except httpx2.HTTPError:

@@ -15,10 +15,10 @@ from typing import Any, Generic, Self, TypeVar
 import openai
 import tenacity
 
-from ragsite.lib import circuits, vendor_errors, waiting
+from ragsite.lib import circuits, deadlines, vendor_errors, waiting
 from ragsite.lib.circuit_alone import Refusal
 from ragsite.lib.circuits import Passage
-from ragsite.lib.errors import AppError, BudgetSpent, ClientLeft, ModelFailed, Unavailable
+from ragsite.lib.errors import AppError, BudgetSpent, ClientLeft, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.vendor_client import Endpoint, client, run
 from ragsite.lib.vendor_tries import Ledger, Try
 
@@ -77,12 +77,15 @@ async def _without_try(
 def first(candidates: Sequence[Candidate[T]], *, seconds: float, ledger: Ledger) -> Reply[T]:
     """The reply of the first candidate that gives one.
 
-    The time left is shared out among the candidates left, so that one that hangs leaves time for its fallbacks.
-    Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, endpoints limit us, are left alone by their
+    The time left, by the question's deadline at most, is shared out among the candidates left, so that one that hangs
+    leaves time for its fallbacks. Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, endpoints limit us, are left alone by their
     circuits or are busy; `ModelFailed` when one answers with an error or with nonsense; `ModelRefused`, which is one,
     when asking again is no use; `BudgetSpent` where the ledger does not let the first request go out.
     """
-    deadline = time.monotonic() + seconds
+    seconds = deadlines.left(seconds)
+    if not seconds:  # or an endpoint would be blamed, and paid, for a request that could not be made any more
+        raise ModelTimeout("The time for the answer was over before the model was asked.")
+    deadline = deadlines.after(seconds)
     failure: AppError | None = None
     refusals = []
     for left, candidate in zip(range(len(candidates), 0, -1), candidates, strict=True):
