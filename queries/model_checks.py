@@ -10,13 +10,12 @@ from django.conf import settings
 
 from documents import spaces
 from queries import chat_models, completion
-from ragsite.lib import circuits, model_probe
+from ragsite.lib import circuits, embedding_endpoint, model_probe
 from ragsite.lib.model_probe import Probe
 from ragsite.lib.vendor_client import Endpoint
 
-SECONDS = (
-    12.0  # for one request of a probe, of which there are two: a page that waits for them is answered in time
-)
+# For one request of a probe, of which there are two: a page that waits for them is answered in time.
+SECONDS = 12.0
 _AT_ONCE = 8
 
 
@@ -65,15 +64,19 @@ def _of_answers() -> Iterator[Planned]:
     for number, listed in enumerate(chat_models.listed()):
         endpoint = completion.endpoint_of(listed)
         serves = f"answers, fallback {number}" if number else "answers"
-        yield (
-            Model(serves, endpoint.name, listed.model, circuits.of(endpoint).state),
-            partial(model_probe.chat, endpoint, seconds=SECONDS),
-        )
+        yield _model(serves, endpoint, listed.model), partial(model_probe.chat, endpoint, seconds=SECONDS)
 
 
 def _of_embeddings() -> Iterator[Planned]:
     for space in filter(None, [spaces.active(), spaces.building()]):
         made_by = spaces.model(space)
         serves = "embeddings" if space.state == "active" else "embeddings, being built"
-        host = Endpoint(base_url=made_by.base_url, api_key="").name if made_by.base_url else "this machine"
-        yield Model(serves, host, made_by.model), partial(model_probe.embedding, made_by, seconds=SECONDS)
+        probe = partial(model_probe.embedding, made_by, seconds=SECONDS)
+        if made_by.provider == "local":
+            yield Model(serves, "this machine", made_by.model), probe
+        else:
+            yield _model(serves, embedding_endpoint.endpoint_of(made_by), made_by.model), probe
+
+
+def _model(serves: str, endpoint: Endpoint, model: str) -> Model:
+    return Model(serves, endpoint.name, model, circuits.of(endpoint).state)

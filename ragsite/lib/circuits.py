@@ -86,11 +86,8 @@ logger = structlog.get_logger(__name__)
 
 
 def of(endpoint: Endpoint) -> "Circuit":
-    """The circuit of all calls of this kind to this address, whatever models they are for.
-
-    Another timeout is another circuit: limits that ingestion runs into do not close the endpoint to questions.
-    """
-    identity = f"{type(endpoint).__name__} {endpoint.base_url} {endpoint.timeout_seconds}"
+    """The circuit of all calls of this purpose to this address, whatever models they are for and however long they last."""
+    identity = f"{endpoint.purpose} {endpoint.base_url}"
     rules = Rules(
         failures=endpoint.breaker_failures,
         reset_seconds=endpoint.breaker_reset_seconds,

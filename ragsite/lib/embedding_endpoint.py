@@ -130,19 +130,24 @@ def _pause(model: EmbeddingModel, state: tenacity.RetryCallState) -> float:
 def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
     tokens = sum(map(_bytes, texts)) // BYTES_A_TOKEN + 1
     embedding_pace.wait(model, tokens, patience_seconds=patience_seconds)
-    endpoint = Endpoint(
-        base_url=model.base_url,
-        api_key=model.api_key,
-        # Another timeout is another breaker too: limits that ingestion runs into do not close it to questions.
-        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT if patience_seconds else 0.0),
-        max_answer_bytes=ANSWER_BYTES,
-    )
-    content, headers = vendor.call(endpoint, {model.model: partial(ask, model=model, texts=texts)})
+    asked = partial(ask, model=model, texts=texts)
+    content, headers = vendor.call(endpoint_of(model, patient=patience_seconds > 0), {model.model: asked})
     if (seconds := vendor_errors.exhausted_seconds(headers)) > 0:
         embedding_pace.hold(model, seconds)
     if model.tokens_per_minute:
         embedding_pace.correct(model, _tokens(content, otherwise=tokens) - tokens)
     return read_vectors(content, count=len(texts), dimensions=model.dimensions)
+
+
+def endpoint_of(model: EmbeddingModel, *, patient: bool = False) -> Endpoint:
+    return Endpoint(
+        base_url=model.base_url,
+        api_key=model.api_key,
+        # Limits that ingestion runs into do not close the endpoint to questions.
+        purpose="embeddings of documents" if patient else "embeddings",
+        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT if patient else 0.0),
+        max_answer_bytes=ANSWER_BYTES,
+    )
 
 
 async def ask(

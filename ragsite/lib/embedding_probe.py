@@ -6,10 +6,9 @@ from functools import partial
 
 import openai
 
-from ragsite.lib import embeddings, vendor
+from ragsite.lib import embedding_endpoint, embeddings, vendor
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import ModelFailed
-from ragsite.lib.vendor_client import Endpoint
 
 _TEXT = "How many dimensions has this?"
 
@@ -22,8 +21,9 @@ def dimensions(model: EmbeddingModel) -> int:
     if model.provider == "local" or model.dimensions:
         embeddings.embed(model, [_TEXT])
         return model.dimensions
-    endpoint = Endpoint(base_url=model.base_url, api_key=model.api_key, timeout_seconds=model.timeout_seconds)
-    return _size(vendor.call(endpoint, {model.model: partial(_asked, model=model)}))
+    return _size(
+        vendor.call(embedding_endpoint.endpoint_of(model), {model.model: partial(_asked, model=model)})
+    )
 
 
 async def _asked(client: openai.AsyncOpenAI, *, model: EmbeddingModel) -> bytes:

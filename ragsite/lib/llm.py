@@ -47,6 +47,7 @@ class ChatEndpoint(Endpoint):
     """
 
     models: tuple[str, ...]
+    purpose: str = "chat"
     max_tokens: int | None = None
     temperature: float | None = None
     first_token_seconds: float = 0.0

@@ -69,7 +69,7 @@ def embedding(model: EmbeddingModel, *, seconds: float) -> Probe:
     if model.provider == "local":
         embeddings.embed(model, [_TEXT])
         return Probe(answers=True, milliseconds=_since(began))
-    endpoint = Endpoint(base_url=model.base_url, api_key=model.api_key)
+    endpoint = embedding_endpoint.endpoint_of(model)
     try:
         content, _ = run(embedding_endpoint.ask(client(endpoint), model=model, texts=[_TEXT]), seconds)
         counted = _reports_tokens(content)

@@ -27,12 +27,14 @@ EVENT_OVERHEAD = 16  # a streamed token of 5 bytes comes wrapped in some 200
 class Endpoint:
     """Where a vendor answers. `timeout_seconds` bounds a whole call: all its tries, pauses and fallbacks.
 
+    `purpose`: what it is asked for. All calls of a purpose to an address have one circuit, and its places, together.
     `in_flight`: how many calls all processes together may have under way, and `in_flight_alone` how many this one may
     while it cannot ask the others; 0: any number. A call waits `queue_seconds` for its place.
     """
 
     base_url: str
     api_key: str = field(repr=False)
+    purpose: str
     timeout_seconds: float = 30.0
     connect_timeout: float = 5.0
     max_answer_bytes: int = 1_000_000
@@ -121,5 +123,13 @@ _clients = PerProcess(_make_client)
 
 
 def client(endpoint: Endpoint) -> openai.AsyncOpenAI:
-    """This process's client of the endpoint, with its pool of connections, for use in `run` alone."""
-    return _clients.get(endpoint)
+    """This process's client of the endpoint, for use in `run` alone. Whatever it is asked for, it has one pool of
+    connections: an answer finds that open by which its question was rewritten."""
+    reached = Endpoint(
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key,
+        purpose="",
+        connect_timeout=endpoint.connect_timeout,
+        max_answer_bytes=endpoint.max_answer_bytes,
+    )
+    return _clients.get(reached)

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from ragsite.lib import llm, redis_client
+from ragsite.lib import circuits, llm, redis_client
 from ragsite.lib.circuit_alone import Refusal, Rules, Verdict
 from ragsite.lib.circuits import Circuit, Passage
 from ragsite.lib.llm import ChatEndpoint
@@ -139,6 +140,13 @@ def test_a_call_that_goes_well_waits_for_redis_once(
     endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", models=("first",), in_flight=5)
     assert llm.complete(endpoint, [{"role": "user", "content": "?"}]).text
     assert waits.count(threading.get_ident()) == 1
+
+
+def test_a_purpose_has_one_circuit_at_an_address_whatever_its_calls_are_like() -> None:
+    answers = ChatEndpoint(base_url="http://127.0.0.1:1/v1", api_key="sk", models=("first",))
+    same = replace(answers, timeout_seconds=2.0, max_tokens=200, models=("second",))
+    assert circuits.of(same) is circuits.of(answers)
+    assert circuits.of(replace(answers, purpose="embeddings")) is not circuits.of(answers)
 
 
 # Over processes ----------------------------------------------------------------------------------------------
