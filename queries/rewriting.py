@@ -50,7 +50,7 @@ def rewritten(
     said = ""
     try:
         with deadlines.until(deadlines.after(SECONDS)):
-            said = llm.complete(_endpoint(), messages, ledger=bill).text
+            said = llm.complete([_endpoint()], messages, ledger=bill).text
     except (ModelFailed, ModelTimeout, Unavailable, BudgetSpent) as error:
         logger.warning("a follow-up was not rewritten by the model", reason=error.error_code)
     text = usable(said, [*(turn.text for turn in turns), question]) if said else ""

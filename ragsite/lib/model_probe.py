@@ -45,15 +45,15 @@ _ANSWERS = Probe(reachable=True, authenticated=True, model_known=True, answers=T
 
 
 def chat(endpoint: ChatEndpoint, *, seconds: float) -> Probe:
-    """Asks the endpoint's first model, whole and then streamed, each for so long at most."""
-    body = llm.body_of(endpoint, _QUESTION, model=endpoint.models[0])
-    tried, began = Try(endpoint.name, endpoint.models[0]), time.monotonic()
+    """Asks it, whole and then streamed, each for so long at most."""
+    body = llm.body_of(endpoint, _QUESTION)
+    tried, began = Try(endpoint.name, endpoint.model), time.monotonic()
     try:
         run(llm.whole(client(endpoint), tried, endpoint=endpoint, body=body), seconds)
     except _FAILURES as error:
         return _failed(error, endpoint)
     found = replace(_ANSWERS, milliseconds=_since(began), reports_usage=_is_counted(tried))
-    tried, began = Try(endpoint.name, endpoint.models[0]), time.monotonic()
+    tried, began = Try(endpoint.name, endpoint.model), time.monotonic()
     try:
         answer = run(llm.streamed(client(endpoint), tried, endpoint=endpoint, body=body), seconds)
         found = replace(found, streams=True, first_token_ms=_since(began))

@@ -56,9 +56,9 @@ def main() -> None:
 
     with patch.object(vendor, "BACKOFF", lambda _: 0.01):
         for line in sys.stdin:
-            endpoint = ChatEndpoint(**{"api_key": "sk", "models": ("first",), **json.loads(line)})
+            endpoint = ChatEndpoint(**{"api_key": "sk", "model": "first", **json.loads(line)})
             try:
-                told: Any = {"text": llm.complete(endpoint, [{"role": "user", "content": "?"}]).text}
+                told: Any = {"text": llm.complete([endpoint], [{"role": "user", "content": "?"}]).text}
             except AppError as error:
                 told = {"code": error.error_code, "headers": error.headers}
             print(json.dumps(told), flush=True)

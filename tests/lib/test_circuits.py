@@ -137,14 +137,14 @@ def test_a_call_that_goes_well_waits_for_redis_once(
         return guarded(call)
 
     monkeypatch.setattr(redis_client, "guarded", counted)
-    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", models=("first",), in_flight=5)
-    assert llm.complete(endpoint, [{"role": "user", "content": "?"}]).text
+    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", model="first", in_flight=5)
+    assert llm.complete([endpoint], [{"role": "user", "content": "?"}]).text
     assert waits.count(threading.get_ident()) == 1
 
 
 def test_a_purpose_has_one_circuit_at_an_address_whatever_its_calls_are_like() -> None:
-    answers = ChatEndpoint(base_url="http://127.0.0.1:1/v1", api_key="sk", models=("first",))
-    same = replace(answers, timeout_seconds=2.0, max_tokens=200, models=("second",))
+    answers = ChatEndpoint(base_url="http://127.0.0.1:1/v1", api_key="sk", model="first")
+    same = replace(answers, timeout_seconds=2.0, max_tokens=200, model="second")
     assert circuits.of(same) is circuits.of(answers)
     assert circuits.of(replace(answers, purpose="embeddings")) is not circuits.of(answers)
 

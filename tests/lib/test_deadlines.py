@@ -49,7 +49,7 @@ def test_an_endpoint_is_not_to_blame_for_its_askers_deadline(
 
     def ask() -> None:
         with pytest.raises(ModelTimeout):
-            list(llm.stream(endpoint, QUESTION)) if streamed else llm.complete(endpoint, QUESTION)
+            list(llm.stream([endpoint], QUESTION)) if streamed else llm.complete([endpoint], QUESTION)
 
     with deadlines.until(deadlines.after(0.5)):
         ask()

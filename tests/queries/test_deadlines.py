@@ -55,7 +55,7 @@ def test_a_follow_up_whose_models_all_hang_is_given_up_in_time(
     assert time.monotonic() - began < ALONE / 2
     assert (answer["status"], answer["code"]) == (504, "model_timeout")
     assert (model.calls, embedder.calls) == (1, 1)  # to rewrite and to embed: no time is left to answer
-    assert circuits.of(completion.endpoint()).state == "closed"  # for it was not given an answer's time
+    assert circuits.of(completion.endpoints()[0]).state == "closed"  # for it was not given an answer's time
 
 
 def test_a_search_is_given_up_in_time(

@@ -195,7 +195,7 @@ class TestByAModel:
         assert is_rewriting(rewriting_call.body["messages"])
         assert not is_rewriting(answering_call.body["messages"])
         assert rewriting_call.body["max_tokens"] == rewriting.MAX_TOKENS
-        assert circuits.of(rewriting._endpoint()) is circuits.of(completion.endpoint())
+        assert circuits.of(rewriting._endpoint()) is circuits.of(completion.endpoints()[0])
         said_before = rewriting_call.body["messages"][1]["content"]
         assert KETTLE_WARRANTY in said_before
         assert "A scripted answer" in said_before
