@@ -18,7 +18,8 @@ from uuid import uuid4
 import structlog
 
 from ragsite.lib import redis_client, waiting
-from ragsite.lib.circuit_alone import Alone, Refusal, Rules, Ticket, Verdict
+from ragsite.lib.circuit_alone import Alone
+from ragsite.lib.circuit_rules import Refusal, Rules, Ticket, Verdict
 from ragsite.lib.per_process import PerProcess
 from ragsite.lib.vendor_client import Endpoint
 

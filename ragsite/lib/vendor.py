@@ -16,7 +16,7 @@ import openai
 import tenacity
 
 from ragsite.lib import circuits, deadlines, vendor_errors, waiting
-from ragsite.lib.circuit_alone import Refusal
+from ragsite.lib.circuit_rules import Refusal
 from ragsite.lib.circuits import Passage
 from ragsite.lib.errors import AppError, BudgetSpent, ClientLeft, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.vendor_client import Endpoint, client, run

@@ -11,7 +11,7 @@ import httpx2
 import openai
 
 from ragsite.lib import deadlines
-from ragsite.lib.circuit_alone import Verdict
+from ragsite.lib.circuit_rules import Verdict
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.vendor_client import Endpoint
 

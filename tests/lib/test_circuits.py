@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from ragsite.lib import circuits, llm, redis_client
-from ragsite.lib.circuit_alone import Refusal, Rules, Verdict
+from ragsite.lib.circuit_rules import Refusal, Rules, Verdict
 from ragsite.lib.circuits import Circuit, Passage
 from ragsite.lib.llm import ChatEndpoint
 from tests.lib.caller import Caller
