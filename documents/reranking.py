@@ -86,7 +86,7 @@ def _told(*, began: float, spent: Spent | None = None, failure: str = "") -> Rer
 def _configured(endpoint: Any) -> "Reranker":
     made: Reranker = endpoint.Reranker(
         form=_FORMS[settings.RERANK_PROVIDER],
-        url=settings.RERANK_URL,
+        base_url=settings.RERANK_URL,
         api_key=settings.RERANK_API_KEY,
         model=settings.RERANK_MODEL,
         timeout_seconds=settings.RERANK_TIMEOUT_MS / 1000,

@@ -131,7 +131,8 @@ def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> V
     tokens = sum(map(_bytes, texts)) // BYTES_A_TOKEN + 1
     embedding_pace.wait(model, tokens, patience_seconds=patience_seconds)
     asked = partial(ask, model=model, texts=texts)
-    content, headers = vendor.call(endpoint_of(model, patient=patience_seconds > 0), {model.model: asked})
+    endpoint = endpoint_of(model, patient=patience_seconds > 0)
+    content, headers = vendor.call(endpoint, model=model.model, ask=asked)
     if (seconds := vendor_errors.exhausted_seconds(headers)) > 0:
         embedding_pace.hold(model, seconds)
     if model.tokens_per_minute:

@@ -22,7 +22,9 @@ def dimensions(model: EmbeddingModel) -> int:
         embeddings.embed(model, [_TEXT])
         return model.dimensions
     return _size(
-        vendor.call(embedding_endpoint.endpoint_of(model), {model.model: partial(_asked, model=model)})
+        vendor.call(
+            embedding_endpoint.endpoint_of(model), model=model.model, ask=partial(_asked, model=model)
+        )
     )
 
 

@@ -28,6 +28,7 @@ class Endpoint:
     """Where a vendor answers. `timeout_seconds` bounds a whole call: all its tries, pauses and fallbacks.
 
     `purpose`: what it is asked for. All calls of a purpose to an address have one circuit, and its places, together.
+    `tries`: how often a call asks, at most, while what failed may pass.
     `in_flight`: how many calls all processes together may have under way, and `in_flight_alone` how many this one may
     while it cannot ask the others; 0: any number. A call waits `queue_seconds` for its place.
     """
@@ -37,6 +38,7 @@ class Endpoint:
     purpose: str
     timeout_seconds: float = 30.0
     connect_timeout: float = 5.0
+    tries: int = 3
     max_answer_bytes: int = 1_000_000
     breaker_failures: int = 5
     breaker_reset_seconds: float = 30.0

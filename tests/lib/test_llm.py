@@ -121,8 +121,8 @@ def test_connections_are_reused_and_given_up_ones_are_closed(model_server: Model
     assert model_server.open_connections == 1
     model_server.reset(Behaviour(drip=0.02))
     with pytest.raises(ModelTimeout):
-        llm.complete([make_endpoint(model_server, timeout_seconds=0.3)], QUESTION)
-    wait_until(lambda: model_server.open_connections == 1)
+        llm.complete([make_endpoint(model_server, timeout_seconds=0.3)], QUESTION)  # by the same connection
+    wait_until(lambda: model_server.open_connections == 0, seconds=20)
 
 
 def test_a_forked_child_makes_its_own_client(model_server: ModelServer) -> None:
