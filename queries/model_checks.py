@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from django.conf import settings
-
-from documents import spaces
-from queries import chat_models, completion
+from documents import reranking, spaces
+from queries import chat_models, completion, generation
 from ragsite.lib import circuits, embedding_endpoint, model_probe
 from ragsite.lib.model_probe import Probe
 from ragsite.lib.vendor_client import Endpoint
@@ -21,7 +19,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; none for the local model."""
+    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; none where nothing is called."""
 
     serves: str
     endpoint: str
@@ -37,6 +35,8 @@ class Checked:
     def shown(self) -> dict[str, Any]:
         return {**asdict(self.model), "well": self.probe.is_well, **asdict(self.probe)}
 
+
+_QUOTED = Model("answers", endpoint="", model="quoted from the documents, no model")
 
 Planned = tuple[Model, Callable[[], Probe]]
 
@@ -55,11 +55,12 @@ def check() -> list[Checked]:
 
 
 def _probes() -> list[Planned]:
-    return [*_of_answers(), *_of_embeddings()]
+    return [*_of_answers(), *_of_embeddings(), *_of_reranking()]
 
 
 def _of_answers() -> Iterator[Planned]:
-    if settings.ANSWER_PROVIDER != "openai":
+    if not generation.is_by_model():
+        yield _QUOTED, lambda: Probe(answers=True)
         return
     for number, listed in enumerate(chat_models.listed()):
         endpoint = completion.endpoint_of(listed)
@@ -76,6 +77,15 @@ def _of_embeddings() -> Iterator[Planned]:
             yield Model(serves, "this machine", made_by.model), probe
         else:
             yield _model(serves, embedding_endpoint.endpoint_of(made_by), made_by.model), probe
+
+
+def _of_reranking() -> Iterator[Planned]:
+    if reranking.is_on():
+        endpoint = reranking.configured()
+        yield (
+            _model("reranking", endpoint, endpoint.model),
+            partial(model_probe.reranking, endpoint, seconds=SECONDS),
+        )
 
 
 def _model(serves: str, endpoint: Endpoint, model: str) -> Model:

@@ -160,8 +160,10 @@ async def ask(
     )
     try:
         try:
-            answer = await create(dimensions=model.dimensions)
+            answer = await create(dimensions=model.dimensions or openai.omit)
         except openai.BadRequestError:
+            if not model.dimensions:
+                raise
             answer = await create()  # some servers refuse to be told the size of a model that has only one
     except openai.APIStatusError as error:
         if error.status_code not in _REFUSED_SIZES:
@@ -179,7 +181,10 @@ def _tokens(content: bytes, *, otherwise: int) -> int:
 
 
 def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
-    """The `count` vectors in the body of an answer, made unit length. Raises `ModelFailed` where they are not that."""
+    """The `count` vectors in the body of an answer, made unit length. Raises `ModelFailed` where they are not that.
+
+    `dimensions` 0: as many as the first has.
+    """
     try:
         items = sorted(json.loads(content)["data"], key=_index)
         rows = [_row(item["embedding"]) for item in items]
@@ -187,8 +192,9 @@ def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
         raise ModelFailed("The embedding endpoint's answer is not a list of embeddings.") from None
     if len(rows) != count:
         raise ModelFailed(f"The embedding endpoint answered {count} texts with {len(rows)} vectors.")
-    if wrong := {row.size for row in rows} - {dimensions}:
-        raise ModelRefused(mismatch(max(wrong), dimensions))
+    wanted = dimensions or rows[0].size
+    if wrong := {row.size for row in rows} - {wanted}:
+        raise ModelRefused(mismatch(max(wrong), wanted))
     return _unit(np.stack(rows))
 
 
