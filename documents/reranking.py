@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
 
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from ragsite.lib.reranker import Reranker, Scores
 
 NONE = "none"
-_FORMS = {"cohere": "documents", "jina": "documents", "tei": "texts"}
+_FORMS: dict[str, Literal["documents", "texts"]] = {
+    "cohere": "documents",
+    "jina": "documents",
+    "tei": "texts",
+}
 _SEARCHES = 1_000  # that the price is of
 _MILLION = Decimal(1_000_000)
 

@@ -57,7 +57,7 @@ def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: floa
 
 def dimensions(model: EmbeddingModel) -> int:
     """How many a vector of the model has, which is asked for one. Raises as `embed` does."""
-    return embed(model, [SAMPLE]).shape[1]
+    return len(embed(model, [SAMPLE])[0])
 
 
 def tokens(model: EmbeddingModel, texts: Sequence[str]) -> int:
