@@ -10,6 +10,7 @@ from queries.bills import Bill
 from queries.chat_models import ChatModel
 from queries.generation import Brief, Generated
 from ragsite.lib import llm
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.llm import ChatEndpoint, Completion, Messages
 
 
@@ -67,10 +68,12 @@ def endpoint_of(listed: ChatModel) -> ChatEndpoint:
         timeout_seconds=settings.ANSWER_TIMEOUT_SECONDS,
         connect_timeout=settings.ANSWER_CONNECT_SECONDS,
         first_token_seconds=settings.ANSWER_FIRST_TOKEN_SECONDS,
-        breaker_failures=settings.ANSWER_BREAKER_FAILURES,
-        breaker_reset_seconds=settings.ANSWER_BREAKER_SECONDS,
-        in_flight=places,
-        in_flight_alone=places and max(1, places // settings.WEB_WORKERS),
+        rules=Rules(
+            failures=settings.ANSWER_BREAKER_FAILURES,
+            reset_seconds=settings.ANSWER_BREAKER_SECONDS,
+            places=places,
+            places_alone=max(1, places // settings.WEB_WORKERS),
+        ),
         queue_seconds=settings.ANSWER_QUEUE_SECONDS,
         max_tokens=settings.ANSWER_MAX_TOKENS,
         temperature=0.0,

@@ -46,7 +46,7 @@ class Message(Protocol):
 
 
 def visible(caller: Caller) -> TenantQuerySet[Conversation]:
-    """Whoever may see the tenant's history sees, renames and deletes its conversations; the others do so with their own."""
+    """Whoever may see the tenant's history sees, renames and deletes its conversations; others do so with their own."""
     if caller.key_id is None and caller.is_business:
         return Conversation.objects.for_tenant(caller.tenant_id)
     return own(caller)

@@ -1,4 +1,4 @@
-"""Every model that the settings name, tried out. The requests are real: a vendor bills them, and nobody's budget pays."""
+"""Every model that the settings name, tried out. The requests are real: a vendor bills them, and no budget pays."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; none where nothing is called."""
+    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; empty where there is none."""
 
     serves: str
     endpoint: str

@@ -41,7 +41,7 @@ class Alone:
             return Refusal("open", self.opened_until - now)
         if self.opened_until and self.probed_until > now:
             return Refusal("open", 1.0)
-        if self.rules.places and len(self.places) >= self.rules.places_alone:
+        if self.rules.places and len(self.places) >= (self.rules.places_alone or self.rules.places):
             return Refusal("full", 1.0)
         return None
 

@@ -19,12 +19,16 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`failures` in a row open the circuit for `reset_seconds`; `places` calls at once, any number where 0."""
+    """`failures` in a row open the circuit for `reset_seconds`.
 
-    failures: int
-    reset_seconds: float
-    places: int
-    places_alone: int
+    `places`: how many calls all processes together may have under way, any number where 0; `places_alone`: how many of
+    them one may while it cannot ask the others, all where 0.
+    """
+
+    failures: int = 5
+    reset_seconds: float = 30.0
+    places: int = 0
+    places_alone: int = 0
 
 
 @dataclass(frozen=True, slots=True)

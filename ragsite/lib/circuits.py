@@ -87,16 +87,10 @@ logger = structlog.get_logger(__name__)
 
 
 def of(endpoint: Endpoint) -> "Circuit":
-    """The circuit of all calls of this purpose to this address, whatever models they are for and however long they last."""
+    """The circuit of all calls of this purpose to this address, whatever models they are for, and however long."""
     identity = f"{endpoint.purpose} {endpoint.base_url}"
-    rules = Rules(
-        failures=endpoint.breaker_failures,
-        reset_seconds=endpoint.breaker_reset_seconds,
-        places=endpoint.in_flight,
-        places_alone=endpoint.in_flight_alone or endpoint.in_flight,
-    )
     # Hashed, for an address may carry a password.
-    return _circuits.get((endpoint.name, sha256(identity.encode()).hexdigest()[:32], rules))
+    return _circuits.get((endpoint.name, sha256(identity.encode()).hexdigest()[:32], endpoint.rules))
 
 
 def forget() -> None:

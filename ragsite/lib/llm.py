@@ -164,8 +164,8 @@ def stream(
 ) -> Generator[str | Completion, None, None]:
     """The answer's pieces as they come, and last the `Completion` they make up.
 
-    Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays shown,
-    so a failure after it raises. The whole, with the time the reader takes, is bounded as in `complete`.
+    Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays
+    shown, so a failure after it raises. The whole, with the time the reader takes, is bounded as in `complete`.
     """
     seconds = deadlines.left(endpoints[0].timeout_seconds)
     deadline = deadlines.after(seconds)

@@ -7,7 +7,7 @@ text-embeddings-inference (`texts`). What answers is trusted with its own scores
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -15,6 +15,7 @@ import httpx2
 import openai
 
 from ragsite.lib import vendor
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.vendor_client import Endpoint
 
@@ -29,7 +30,7 @@ class Reranker(Endpoint):
     model: str
     purpose: str = "reranking"
     tries: int = 1
-    breaker_failures: int = 3
+    rules: Rules = field(default_factory=lambda: Rules(failures=3))
 
 
 @dataclass(frozen=True, slots=True)

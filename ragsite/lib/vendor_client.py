@@ -15,6 +15,7 @@ import httpx2
 import openai
 
 from ragsite.lib import waiting
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.per_process import PerProcess
 
@@ -27,10 +28,8 @@ EVENT_OVERHEAD = 16  # a streamed token of 5 bytes comes wrapped in some 200
 class Endpoint:
     """Where a vendor answers. `timeout_seconds` bounds a whole call: all its tries, pauses and fallbacks.
 
-    `purpose`: what it is asked for. All calls of a purpose to an address have one circuit, and its places, together.
-    `tries`: how often a call asks, at most, while what failed may pass.
-    `in_flight`: how many calls all processes together may have under way, and `in_flight_alone` how many this one may
-    while it cannot ask the others; 0: any number. A call waits `queue_seconds` for its place.
+    `purpose`: what it is asked for. All calls of a purpose to an address have one circuit together, with these rules. A
+    call waits `queue_seconds` for its place there. `tries`: how often it asks, at most, while what failed may pass.
     """
 
     base_url: str
@@ -40,10 +39,7 @@ class Endpoint:
     connect_timeout: float = 5.0
     tries: int = 3
     max_answer_bytes: int = 1_000_000
-    breaker_failures: int = 5
-    breaker_reset_seconds: float = 30.0
-    in_flight: int = 0
-    in_flight_alone: int = 0
+    rules: Rules = field(default_factory=Rules)
     queue_seconds: float = 2.0
 
     @property

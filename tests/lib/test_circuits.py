@@ -18,7 +18,7 @@ from tests.model_server import Behaviour, ModelServer
 from tests.outages import redis_refused, redis_waited_for
 from tests.site import wait_for
 
-TIMES = {"timeout_seconds": 5.0, "breaker_failures": 2, "breaker_reset_seconds": 1.0}
+TIMES = {"timeout_seconds": 5.0, "rules": {"failures": 2, "reset_seconds": 1.0}}
 
 
 @pytest.fixture(params=["with Redis", "without"])
@@ -33,7 +33,7 @@ def circuit(where: None) -> Circuit:
 
 
 def make_circuit(*, reset_seconds: float = 60.0, places: int = 0, places_alone: int = 0) -> Circuit:
-    rules = Rules(failures=2, reset_seconds=reset_seconds, places=places, places_alone=places_alone or places)
+    rules = Rules(failures=2, reset_seconds=reset_seconds, places=places, places_alone=places_alone)
     return Circuit("it", uuid4().hex, rules)
 
 
@@ -137,7 +137,7 @@ def test_a_call_that_goes_well_waits_for_redis_once(
         return guarded(call)
 
     monkeypatch.setattr(redis_client, "guarded", counted)
-    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", model="first", in_flight=5)
+    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", model="first", rules=Rules(places=5))
     assert llm.complete([endpoint], [{"role": "user", "content": "?"}]).text
     assert waits.count(threading.get_ident()) == 1
 
@@ -180,7 +180,7 @@ def test_the_breaker_is_one_over_processes(model_server: ModelServer) -> None:
 
 
 def test_places_are_shared_and_come_back_from_the_dead(model_server: ModelServer) -> None:
-    places = {"timeout_seconds": 2.0, "in_flight": 1, "queue_seconds": 0.1}
+    places = {"timeout_seconds": 2.0, "rules": {"places": 1}, "queue_seconds": 0.1}
     model_server.reset(Behaviour(fault="hang"))
     with Caller() as one, Caller() as other:
         one.ask(model_server, **places)

@@ -5,6 +5,7 @@ from collections.abc import Generator
 import pytest
 
 from ragsite.lib import circuits, deadlines, llm
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.errors import ModelTimeout
 from tests.lib.test_llm import QUESTION, make_endpoint
 from tests.model_server import Behaviour, ModelServer
@@ -45,7 +46,7 @@ def test_an_endpoint_is_not_to_blame_for_its_askers_deadline(
     model_server: ModelServer, *, streamed: bool
 ) -> None:
     model_server.reset(Behaviour(fault="hang"))
-    endpoint = make_endpoint(model_server, breaker_failures=1, timeout_seconds=60.0)
+    endpoint = make_endpoint(model_server, rules=Rules(failures=1), timeout_seconds=60.0)
 
     def ask() -> None:
         with pytest.raises(ModelTimeout):

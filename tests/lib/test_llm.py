@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ragsite.lib import circuits, llm
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.llm import ChatEndpoint, Completion
 from tests.model_server import Behaviour, ModelServer
@@ -160,7 +161,7 @@ def wait_until(condition: Any, seconds: float = 2.0) -> None:
 
 
 def test_the_breaker_opens_and_lets_one_probe_through(model_server: ModelServer) -> None:
-    endpoint = make_endpoint(model_server, breaker_failures=2, breaker_reset_seconds=0.3)
+    endpoint = make_endpoint(model_server, rules=Rules(failures=2, reset_seconds=0.3))
     model_server.reset(Behaviour(status=500))
     for _ in range(2):
         with pytest.raises(ModelFailed):
@@ -195,7 +196,7 @@ def test_calls_are_not_queued_by_the_breaker(model_server: ModelServer) -> None:
 
 
 def test_refusals_of_a_request_do_not_open_the_breaker(model_server: ModelServer) -> None:
-    endpoint = make_endpoint(model_server, breaker_failures=2)
+    endpoint = make_endpoint(model_server, rules=Rules(failures=2))
     model_server.script(*[Behaviour(status=400)] * 3)
     for _ in range(3):
         with pytest.raises(ModelFailed):
