@@ -1,4 +1,4 @@
-"""Answers by a chat model. Only a site that has one imports this: the vendor's client takes most of a second to load."""
+"""Answers by a chat model. Only a site that has one imports this: the vendor's client is slow to load."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing

@@ -70,10 +70,11 @@ def first(candidates: Sequence[Candidate[T]], *, seconds: float, ledger: Ledger)
     """The reply of the first candidate that gives one.
 
     The time left, by the question's deadline at most, is shared out among the candidates left, so that one that hangs
-    leaves time for its fallbacks. Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, endpoints limit
-    us, are left alone by their circuits or are busy; `ModelFailed` when one answers with an error or with nonsense;
-    `ModelRefused`, which is one, when asking again is no use; `BudgetSpent` where the ledger does not let the first
-    request go out.
+    leaves time for its fallbacks.
+
+    Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, endpoints limit us, are left alone by their
+    circuits or are busy; `ModelFailed` when one answers with an error or with nonsense; `ModelRefused`, which is one,
+    when asking again is no use; `BudgetSpent` where the ledger does not let the first request go out.
     """
     seconds = deadlines.left(seconds)
     if not seconds:  # or an endpoint would be blamed, and paid, for a request that could not be made any more
