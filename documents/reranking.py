@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
 
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from ragsite.lib.reranker import Reranker, Scores
 
 NONE = "none"
-_FORMS = {"cohere": "documents", "jina": "documents", "tei": "texts"}
+_FORMS: dict[str, Literal["documents", "texts"]] = {
+    "cohere": "documents",
+    "jina": "documents",
+    "tei": "texts",
+}
 _SEARCHES = 1_000  # that the price is of
 _MILLION = Decimal(1_000_000)
 
@@ -57,7 +61,7 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
     began = perf_counter()
     told = partial(_told, began=began)
     try:
-        scores = endpoint.scores(_configured(endpoint), question, texts)
+        scores = endpoint.scores(configured(), question, texts)
     except ClientLeft:
         purse.take(Spent(cost_usd=purse.reserved))  # it was asked all the same
         raise
@@ -83,15 +87,17 @@ def _told(*, began: float, spent: Spent | None = None, failure: str = "") -> Rer
     return Reranked(settings.RERANK_MODEL, milliseconds, spent or Spent(), failure)
 
 
-def _configured(endpoint: Any) -> "Reranker":
-    made: Reranker = endpoint.Reranker(
+def configured() -> "Reranker":
+    """The one that the settings name; there is one where reranking `is_on`."""
+    from ragsite.lib.reranker import Reranker  # noqa: PLC0415  as above
+
+    return Reranker(
         form=_FORMS[settings.RERANK_PROVIDER],
-        url=settings.RERANK_URL,
+        base_url=settings.RERANK_URL,
         api_key=settings.RERANK_API_KEY,
         model=settings.RERANK_MODEL,
         timeout_seconds=settings.RERANK_TIMEOUT_MS / 1000,
     )
-    return made
 
 
 def _spent(scores: "Scores") -> Spent:
