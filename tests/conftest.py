@@ -16,6 +16,10 @@ from ragsite.lib.local_model import Precision
 from tests.makers import Party, make_party
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def local_model_is_prepared() -> None:
     local_model.prepare(settings.DATA_DIR / "models", precision=Precision(settings.EMBEDDING_PRECISION))
