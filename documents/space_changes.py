@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from documents import retiring, spaces
 from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.spaces import State
-from ragsite.lib import embedding_probe, local_model, row_security
+from ragsite.lib import local_model, row_security
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import Conflict, Invalid, Unavailable
 
@@ -113,6 +113,9 @@ def _probed(wanted: Target) -> Mapping[str, Any]:
 
 
 def _found_dimensions(model: EmbeddingModel) -> int:
+    # What it imports takes most of a second, which every process would pay.
+    from ragsite.lib import embedding_probe  # noqa: PLC0415  see above
+
     found = embedding_probe.dimensions(model)
     if found > MAX_DIMENSIONS:
         raise Invalid(

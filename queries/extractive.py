@@ -106,9 +106,8 @@ def _shared(sentence: str, weights: Mapping[str, float]) -> float:
 
 
 def _answers_nothing(sentence: str) -> bool:
-    """Headings and questions repeat the question's words best of all; a lone "2." or "Certainly!" says nothing, and what
-    ends with a colon leads to something else."""
-    return sentence.startswith("#") or sentence.endswith(("?", ":")) or len(sentence) < 20
+    """Headings and questions repeat the question's words best of all; a lone "2." or "Certainly!" says nothing."""
+    return sentence.startswith("#") or sentence.endswith("?") or len(sentence) < 20
 
 
 _NUMBER_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million|billion|half|third|quarter"

@@ -59,13 +59,17 @@ class _Line:
 
 
 def quotes(text: str, *, heading: str) -> Iterator[Quote]:
-    """In their order, each a quote of source 0. Rows that stand apart from their table's head have it as the last part
-    of the heading (documents/chunking.py)."""
-    for kind, group in groupby(_lines(text), key=lambda line: line.kind):
-        lines = list(group)
+    """In their order, each a quote of source 0, but for sentences that lead to code or to a table.
+
+    Rows that stand apart from their table's head have it as the last part of the heading (documents/chunking.py).
+    """
+    runs = [(kind, list(lines)) for kind, lines in groupby(_lines(text), key=lambda line: line.kind)]
+    for number, (kind, lines) in enumerate(runs, start=1):
         if kind is _Kind.PROSE:
             for start, end in _sentences(text, lines[0].start, lines[-1].end):
-                yield Quote(0, start, end, text[start:end])
+                leads = number < len(runs) and text[end - 1] == ":" and not text[end : lines[-1].end].strip()
+                if not leads:
+                    yield Quote(0, start, end, text[start:end])
         elif kind is _Kind.ROW:
             yield from _rows(text, lines, head=heading.rsplit(" > ", 1)[-1])
 

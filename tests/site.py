@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -67,8 +68,14 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(data_dir: Path, **settings: str) -> Iterator[Site]:
-    """Starts a site with these settings, waits until it says that it is up, and ends it."""
+def running(data_dir: Path, *, from_nothing: bool = False, **settings: str) -> Iterator[Site]:
+    """Starts a site with these settings, waits until it says that it is up, and ends it.
+
+    It is given the local model that the tests have prepared, unless it is to begin `from_nothing`.
+    """
+    prepared = Path(os.environ.get("DATA_DIR", "")) / "models"
+    if prepared.is_dir() and not from_nothing:
+        shutil.copytree(prepared, data_dir / "models", dirs_exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "ragsite.launch", "--port", str(free_port())],
         env=environment(data_dir, **settings),
