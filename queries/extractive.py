@@ -102,7 +102,8 @@ def _is_heading(text: str, path: str) -> bool:
 
 
 def _shared(sentence: str, weights: Mapping[str, float]) -> float:
-    return sum(weights[term] for term in set(lexical.terms(sentence)) if term in weights)
+    # In one order: floats summed in another differ in their last digit, and equals would be told apart by chance.
+    return sum(weights[term] for term in dict.fromkeys(lexical.terms(sentence)) if term in weights)
 
 
 def _answers_nothing(sentence: str) -> bool:

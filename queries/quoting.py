@@ -4,11 +4,11 @@ Code is not quoted: on one line, or half of it, it would be of no use to anybody
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import groupby
-from typing import Final
+from itertools import chain, pairwise
+from typing import Final, NamedTuple
 
 from documents import sentences
 
@@ -16,7 +16,7 @@ from documents import sentences
 LONGEST_QUOTE: Final = 400
 
 _LINE = re.compile(r"[^\n]+")
-_FENCE = re.compile(r"[ \t]{0,3}(?:```|~~~)[`~]*[ \t]*(?P<language>[^\s`]?)")
+_FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)[`~]*[ \t]*(?P<language>[^\s`]?)", re.MULTILINE)
 _RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # what parts a table's head from its rows
 _BAR = re.compile(r"(?<!\\)\|")
 _LIST_MARK = re.compile(r"(?:[-*+•‣◦–—]|\d{1,3}[.)])\s+")
@@ -51,8 +51,9 @@ class _Kind(Enum):
     CODE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Run(NamedTuple):
+    """Lines of one kind that follow one another: `text[start:end]`."""
+
     kind: _Kind
     start: int
     end: int
@@ -63,30 +64,44 @@ def quotes(text: str, *, heading: str) -> Iterator[Quote]:
 
     Rows that stand apart from their table's head have it as the last part of the heading (documents/chunking.py).
     """
-    runs = [(kind, list(lines)) for kind, lines in groupby(_lines(text), key=lambda line: line.kind)]
-    for number, (kind, lines) in enumerate(runs, start=1):
-        if kind is _Kind.PROSE:
-            for start, end in _sentences(text, lines[0].start, lines[-1].end):
-                leads = number < len(runs) and text[end - 1] == ":" and not text[end : lines[-1].end].strip()
+    for run, following in pairwise([*_runs(text), None]):
+        if run and run.kind is _Kind.PROSE:
+            for start, end in _sentences(text, run.start, run.end):
+                leads = following and text[end - 1] == ":" and not text[end : run.end].strip()
                 if not leads:
                     yield Quote(0, start, end, text[start:end])
-        elif kind is _Kind.ROW:
-            yield from _rows(text, lines, head=heading.rsplit(" > ", 1)[-1])
+        elif run and run.kind is _Kind.ROW:
+            yield from _rows(text, run, head=heading.rsplit(" > ", 1)[-1])
 
 
-def _lines(text: str) -> Iterator[_Line]:
-    lines = [(match, _FENCE.match(match[0])) for match in _LINE.finditer(text)]
-    in_code = _begins_in_code([fence for _, fence in lines if fence])
-    for match, fence in lines:
-        in_code ^= fence is not None
-        kind = _Kind.ROW if match[0].lstrip().startswith("|") else _Kind.PROSE
-        yield _Line(_Kind.CODE if in_code or fence else kind, match.start(), match.end())
+def _runs(text: str) -> Iterator[_Run]:
+    run: _Run | None = None
+    for kind, start, end in _lines(text):
+        if run and run.kind is not kind:
+            yield run
+            run = None
+        run = _Run(kind, run.start if run else start, end)
+    if run:
+        yield run
 
 
-def _begins_in_code(fences: Sequence[re.Match[str]]) -> bool:
+def _lines(text: str) -> Iterator[tuple[_Kind, int, int]]:
+    in_code = _begins_in_code(text)
+    for line in _LINE.finditer(text):
+        is_fence = _FENCE.match(text, *line.span()) is not None
+        in_code ^= is_fence
+        kind = _Kind.ROW if line[0].lstrip().startswith("|") else _Kind.PROSE
+        yield _Kind.CODE if in_code or is_fence else kind, line.start(), line.end()
+
+
+def _begins_in_code(text: str) -> bool:
     """Whether a passage was cut out of the middle of code: a fence that names a language opens, and a lone one closes."""
-    opens = next((number for number, fence in enumerate(fences) if fence["language"]), len(fences))
-    return opens % 2 == 1
+    closed = False
+    for fence in _FENCE.finditer(text):
+        if fence["language"]:
+            break
+        closed = not closed
+    return closed
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -103,15 +118,16 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             yield begin, last
 
 
-def _rows(text: str, lines: Sequence[_Line], *, head: str) -> Iterator[Quote]:
+def _rows(text: str, run: _Run, *, head: str) -> Iterator[Quote]:
     columns = tuple(_cells(head)) if "|" in head else ()
-    rows = [text[line.start : line.end] for line in lines]
-    for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
-        if number + 1 < len(rows) and _RULE.fullmatch(rows[number + 1]):
-            columns = tuple(_cells(row))
-        elif not _RULE.fullmatch(row):
-            first = line.start + len(row) - len(row.lstrip())
-            yield Quote(0, first, first + len(row.strip()), row.strip(), is_row=True, columns=columns)
+    for line, following in pairwise(chain(_LINE.finditer(text, run.start, run.end), [None])):
+        if line is None or _RULE.fullmatch(line[0]):
+            continue
+        if following and _RULE.fullmatch(following[0]):
+            columns = tuple(_cells(line[0]))
+            continue
+        first = line.end() - len(line[0].lstrip())
+        yield Quote(0, first, first + len(line[0].strip()), line[0].strip(), is_row=True, columns=columns)
 
 
 def _cells(row: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 
-class StaticFiles(WhiteNoiseMiddleware):
+class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise has no types
     """WhiteNoise, for a fresh clone as well: nothing has been collected there, and finders find the files where they are."""
 
     def add_files(self, root: Any, prefix: str | None = None) -> None:

@@ -43,7 +43,7 @@ def up() -> Iterator[Site]:
     # Not below pytest's own folder, which another run of pytest may close to other accounts: Postgres has one.
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        site.running(Path(folder), from_nothing=True) as running,
+        site.running(Path(folder), None) as running,
     ):
         yield running
 
