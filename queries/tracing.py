@@ -4,7 +4,6 @@ Texts are not copied. A candidate is named by its chunk and its span in the docu
 have the words where it was given. What is stored is read by `queries.explaining`.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +18,7 @@ from documents.search import Found, Hit
 from queries import generation, prompts, trials
 from queries.answers import Ask
 from queries.sources import Source
+from ragsite.lib import tokens
 
 VERSION: Final = 1
 # Which candidates are kept: those that were given, the best by both legs, and the best of each. With 50 sources, the
@@ -26,8 +26,6 @@ VERSION: Final = 1
 MOST_FUSED: Final = 20
 MOST_OF_A_LEG: Final = 10
 MOST_TERMS: Final = 32
-# A rule of thumb for English text; what a vendor counted stands with each attempt.
-BYTES_A_TOKEN: Final = 4
 
 # A candidate's values, in this order: names in every row would be most of what is stored.
 COLUMNS: Final = ("chunk", "document", "page", "start", "end", "cosine", "dense", "bm25", "lexical", "score",
@@ -156,15 +154,10 @@ def _row(hit: Hit, ranks: Ranks, document: int, number: int | None) -> list[Any]
 
 
 def _prompted(given: Sequence[Source]) -> dict[str, Any] | None:
-    """What a model was shown; None where none was asked."""
+    """What a model was shown, by the estimate that decided how much of it had room; None where none was asked."""
     if not generation.is_by_model() or not given:
         return None
-    return {"sources": [[source.n, tokens_of(source.text)] for source in given]}
-
-
-def tokens_of(text: str) -> int:
-    """About how many tokens a text has."""
-    return math.ceil(len(text.encode()) / BYTES_A_TOKEN)
+    return {"sources": [[source.n, tokens.about(source.text)] for source in given]}
 
 
 def _texts(ids: Iterable[UUID]) -> list[str]:

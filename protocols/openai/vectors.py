@@ -29,7 +29,7 @@ def embed(
     nobody's to know.
     """
     model = spaces.model(space)
-    tokens = embeddings.tokens(model, texts)
+    tokens = embeddings.count_tokens(model, texts)
     spent = Spent(prompt_tokens=tokens, cost_usd=_cost(space.model, tokens))
     purse.reserve(spent.cost_usd)
     try:
