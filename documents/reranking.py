@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from apikeys import prices
+from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from documents import chunking
 from documents.hits import Hit
+from ragsite.lib import tokens
 from ragsite.lib.errors import ClientLeft, ModelFailed, ModelTimeout, Unavailable
 
 if TYPE_CHECKING:
-    from ragsite.lib.reranker import Reranker, Scores
+    from ragsite.lib.reranker import Reranker
 
 NONE = "none"
 _FORMS = {"cohere": "documents", "jina": "documents", "tei": "texts"}
-_SEARCHES = 1_000  # that the price is of
-_MILLION = Decimal(1_000_000)
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
         purse.take(owed)
         logger.warning("the reranker gave no order: %s", error.detail)
         return [*first, *rest], told(spent=owed, failure=error.error_code)
-    spent = _spent(scores)
+    cost = prices.cost(settings.RERANK_MODEL, Amount(scores.tokens, searches=scores.searches))
+    spent = Spent(prompt_tokens=scores.tokens, cost_usd=cost)
     purse.take(spent)
     return [*_ordered(first, scores.scores), *rest], told(spent=spent)
 
@@ -94,18 +96,7 @@ def _configured(endpoint: Any) -> "Reranker":
     return made
 
 
-def _spent(scores: "Scores") -> Spent:
-    return Spent(prompt_tokens=scores.tokens, cost_usd=_cost(tokens=scores.tokens, searches=scores.searches))
-
-
 def _most(question: str, texts: Sequence[str]) -> Decimal:
-    """What the call may cost. The question is read with each text, and a token has a byte at least."""
-    tokens = sum(len(text.encode()) + len(question.encode()) for text in texts)
-    return _cost(tokens=tokens, searches=1)
-
-
-def _cost(*, tokens: int, searches: int) -> Decimal:
-    """US dollars, to the millionth."""
-    by_token, _ = settings.MODEL_PRICES.get(settings.RERANK_MODEL, (0.0, 0.0))
-    micros = tokens * by_token + searches * settings.RERANK_SEARCH_PRICE * 1_000_000 / _SEARCHES
-    return round(micros) / _MILLION
+    """What the call may cost. The question is read with each text."""
+    read = sum(tokens.most(text) + tokens.most(question) for text in texts)
+    return prices.most([settings.RERANK_MODEL], Amount(read, searches=1))

@@ -1,9 +1,4 @@
-"""What asking models took for an answer: every attempt, what it cost, and which query it was for.
-
-An attempt that was answered costs by the tokens its endpoint reports. One that failed after it was sent (timed out,
-broken off, nonsense) may be on the vendor's bill, and costs what is reported or else the most that it can: a budget must
-hold whatever the bill says. One that was refused, or never arrived, costs nothing.
-"""
+"""What asking models took for an answer: every attempt, what it cost, and which query it was for."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
