@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +34,7 @@ logger = logging.getLogger(__name__)
 class Reranked:
     """What became of the reranking: `failure` is the code of the error for which the fused order stands, or empty."""
 
-    model: str
     milliseconds: float
-    spent: Spent
     failure: str = ""
 
 
@@ -56,22 +53,21 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
     texts = [chunking.in_context(hit.text, title=hit.title, heading=hit.heading) for hit in first]
     purse.reserve(_most(question, texts))
     began = perf_counter()
-    told = partial(_told, began=began)
     try:
         scores = endpoint.scores(_configured(endpoint), question, texts)
     except ClientLeft:
         purse.take(Spent(cost_usd=purse.reserved))  # it was asked all the same
         raise
     except (ModelFailed, ModelTimeout, Unavailable) as error:
-        # One that took too long may be on the vendor's bill; one that was refused, or never arrived, is free.
-        owed = Spent(cost_usd=purse.reserved if isinstance(error, ModelTimeout) else Decimal(0))
-        purse.take(owed)
+        if isinstance(
+            error, ModelTimeout
+        ):  # may be on the bill; one that was refused, or never arrived, is free
+            purse.take(Spent(cost_usd=purse.reserved))
         logger.warning("the reranker gave no order: %s", error.detail)
-        return [*first, *rest], told(spent=owed, failure=error.error_code)
+        return [*first, *rest], Reranked(_since(began), error.error_code)
     cost = prices.cost(settings.RERANK_MODEL, Amount(scores.tokens, searches=scores.searches))
-    spent = Spent(prompt_tokens=scores.tokens, cost_usd=cost)
-    purse.take(spent)
-    return [*_ordered(first, scores.scores), *rest], told(spent=spent)
+    purse.take(Spent(prompt_tokens=scores.tokens, cost_usd=cost))
+    return [*_ordered(first, scores.scores), *rest], Reranked(_since(began))
 
 
 def _ordered(hits: Sequence[Hit], scores: Sequence[float | None]) -> list[Hit]:
@@ -80,9 +76,8 @@ def _ordered(hits: Sequence[Hit], scores: Sequence[float | None]) -> list[Hit]:
     return sorted(scored, key=lambda hit: (hit.rerank is None, -(hit.rerank or 0.0)))
 
 
-def _told(*, began: float, spent: Spent | None = None, failure: str = "") -> Reranked:
-    milliseconds = round((perf_counter() - began) * 1000, 1)
-    return Reranked(settings.RERANK_MODEL, milliseconds, spent or Spent(), failure)
+def _since(moment: float) -> float:
+    return round((perf_counter() - moment) * 1000, 1)
 
 
 def _configured(endpoint: Any) -> "Reranker":

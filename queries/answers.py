@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from apikeys.spending import Spent
 from documents.hits import Hit
 from queries.generation import Generated
 from queries.models import Query
@@ -50,7 +51,7 @@ _PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"questi
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
+    """An answer, and what it took; times in milliseconds. `shared` is what everyone who asks the same may be given.
 
     `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
     `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
@@ -61,6 +62,7 @@ class Answer:
     generated: Generated
     sources: Sequence[Source]
     timings_ms: Mapping[str, float]
+    spent: Spent = field(default_factory=Spent)
     standalone: str | None = None
     conversation: UUID | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)

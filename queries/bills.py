@@ -13,8 +13,8 @@ from apikeys import prices
 from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
+from apikeys.tabs import Attempt
 from queries import trials
-from queries.attempts import Attempt
 from ragsite.lib import tokens
 from ragsite.lib.llm import Messages
 from ragsite.lib.vendor_tries import Ledger, Try
@@ -23,12 +23,10 @@ from ragsite.lib.vendor_tries import Ledger, Try
 class Bill(Ledger):
     """Before each request the most that any of the models can cost is held; one that was free leaves it to the next."""
 
-    def __init__(self, purse: Purse, messages: Messages, noted: list[Attempt]) -> None:
+    def __init__(self, purse: Purse, messages: Messages) -> None:
         self._purse = purse
         self._messages = messages
-        self._noted = noted
         self._is_held = False
-        self.attempts: list[Attempt] = []  # of this answer alone
 
     def begin(self, tried: Try) -> None:
         """Raises BudgetSpent."""
@@ -46,11 +44,8 @@ class Bill(Ledger):
             spent = cost(tried, self._messages)
             self._purse.take(spent)
             self._is_held = False
-        attempt = Attempt(
-            tried.model, tried.endpoint, tried.started, tried.milliseconds, tried.outcome, spent=spent
-        )
-        self.attempts.append(attempt)
-        self._noted.append(attempt)
+        took = tried.started, tried.milliseconds
+        self._purse.note(Attempt(tried.model, tried.endpoint, *took, tried.outcome, spent))
 
 
 def most(messages: Messages) -> Decimal:

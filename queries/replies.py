@@ -202,7 +202,7 @@ def _fresh(request: Request, made: Answer) -> dict[str, Any]:
         **_conversation(made.conversation),
         **made.shared(),
         "from_cache": False,
-        "usage": _tokens(made.generated.spent),
+        "usage": _tokens(made.spent),
         "timings_ms": made.timings_ms,
         "response_time_ms": elapsed_ms(request),
     }

@@ -56,23 +56,6 @@ class Trace:
         return kept
 
 
-# Of streams that were closed before their end, until it is written down that their clients left.
-_left: dict[UUID, Trace] = {}
-_MOST_LEFT: Final = 1_000
-
-
-def leave_behind(query_id: UUID, trace: Trace) -> None:
-    """Keeps the trace of a stream that is being closed; the oldest goes where nobody ever asks."""
-    _left[query_id] = trace
-    if len(_left) > _MOST_LEFT:
-        _left.pop(next(iter(_left)), None)
-
-
-def left_behind(query_id: UUID) -> dict[str, Any] | None:
-    trace = _left.pop(query_id, None)
-    return trace.stored() if trace else None
-
-
 def settled(tenant: Tenant, ask: Ask) -> dict[str, Any]:
     """What the site and the tenant are set to, as far as it decides an answer."""
     by_model = generation.is_by_model()

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from accounts.models import Tenant
-from apikeys import keys
+from apikeys import keys, tabs
 from apikeys.models import Usage
 from documents import indexing
 from documents.models import Document
@@ -122,7 +122,7 @@ def test_a_stream_that_was_left_has_a_trace(ours: Party) -> None:
     row = Query.objects.for_tenant(ours.tenant).get()
     assert row.error_code == "client_left"
     assert trace_of(ours, str(row.pk))["candidates"]
-    assert row.pk not in tracing._left
+    assert row.pk not in tabs._open
 
 
 def test_a_row_of_before_has_none(ours: Party, kettle: Document) -> None:
