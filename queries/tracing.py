@@ -6,16 +6,13 @@ have the words where it was given. What is stored is read by `queries.explaining
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
-
-from django.conf import settings
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from documents.search import Found, Hit
-from queries import generation, prompts, trials
+from queries import generation, makers
 from queries.answers import Ask
 from queries.sources import Source
 from ragsite.lib import tokens
@@ -58,26 +55,13 @@ class Trace:
 
 def settled(tenant: Tenant, ask: Ask) -> dict[str, Any]:
     """What the site and the tenant are set to, as far as it decides an answer."""
-    by_model = generation.is_by_model()
     return {
         "corpus_version": tenant.corpus_version,
         "top_k": ask.top_k or tenant.top_k,
         "distance_threshold": tenant.distance_threshold,
-        "generator": settings.ANSWER_PROVIDER,
-        "models": [asked.model for asked in trials.models()] if by_model else [generation.EXTRACTIVE_MODEL],
-        "reranker": None
-        if settings.RERANK_PROVIDER == "none"
-        else settings.RERANK_MODEL or settings.RERANK_PROVIDER,
-        "max_tokens": settings.ANSWER_MAX_TOKENS if by_model else None,
-        "window_tokens": settings.ANSWER_WINDOW_TOKENS if by_model else None,
-        "prompt_version": prompts.VERSION,
-        "tenant_prompt": version_of(tenant.prompt),
+        "tenant_prompt": makers.version_of(tenant.prompt),
+        **makers.named(),
     }
-
-
-def version_of(prompt: str) -> str:
-    """Tells one prompt from another; empty where there is none."""
-    return sha256(prompt.encode()).hexdigest()[:12] if prompt else ""
 
 
 def _asked(ask: Ask) -> dict[str, Any]:
