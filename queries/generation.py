@@ -16,8 +16,8 @@ from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavaila
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
-# The best passage of a question that the documents do answer scores less than this for 2.4 % of XQuAD's questions
-# and 0.4 % of Cranfield's; of questions asked of the other collection, 11 % (of XQuAD's) and 4 % score more.
+# The best passage scores less than this for 1.9 % of XQuAD's own questions, 0.4 % of Cranfield's and none of the
+# reports'; of other collections' questions 3.8 %, 7.5 % and 3.6 % score more (docs/benchmarks.md, "What was tried").
 NEAR_ENOUGH = 0.43
 # When a quotation may stand in for a model's answer: not where a budget is spent.
 _NO_ANSWER = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
