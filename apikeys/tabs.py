@@ -51,7 +51,10 @@ class Story(Protocol):
 
 @dataclass(slots=True)
 class Tab:
-    """`accounts` are those of the budgets, `held` the names of what is reserved there, `taken` what each call took."""
+    """`accounts` are those of the budgets, `held` the names of what is reserved there, `taken` what each call took.
+
+    `from_cache`: the answer had been made for somebody else.
+    """
 
     accounts: tuple[UUID, ...] = ()
     held: list[str] = field(default_factory=list)

@@ -59,9 +59,8 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
         purse.take(Spent(cost_usd=purse.reserved))  # it was asked all the same
         raise
     except (ModelFailed, ModelTimeout, Unavailable) as error:
-        if isinstance(
-            error, ModelTimeout
-        ):  # may be on the bill; one that was refused, or never arrived, is free
+        # One that took too long may be on the vendor's bill; one that was refused, or never arrived, is free.
+        if isinstance(error, ModelTimeout):
             purse.take(Spent(cost_usd=purse.reserved))
         logger.warning("the reranker gave no order: %s", error.detail)
         return [*first, *rest], Reranked(_since(began), error.error_code)

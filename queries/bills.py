@@ -44,8 +44,9 @@ class Bill(Ledger):
             spent = cost(tried, self._messages)
             self._purse.take(spent)
             self._is_held = False
-        took = tried.started, tried.milliseconds
-        self._purse.note(Attempt(tried.model, tried.endpoint, *took, tried.outcome, spent))
+        self._purse.note(
+            Attempt(tried.model, tried.endpoint, tried.started, tried.milliseconds, tried.outcome, spent)
+        )
 
 
 def most(messages: Messages) -> Decimal:

@@ -38,7 +38,7 @@ _WORD = re.compile(r"\w(?:[\w'’.,:/_-]*\w)?")
 
 @dataclass(frozen=True, slots=True)
 class Standalone:
-    """`text` is what is looked for."""
+    """What is looked for, and how long it took to say so."""
 
     text: str
     timings_ms: Mapping[str, float] = field(default_factory=dict)
