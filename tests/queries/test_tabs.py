@@ -28,9 +28,12 @@ def ask(client: APIClient, **body: Any) -> Any:
     return client.post("/api/query", {"question": QUESTION, "use_cache": False, **body}, format="json")
 
 
-def left(client: APIClient) -> None:
+def leave(client: APIClient) -> None:
+    """In the middle of what the model says."""
     answer = ask(client, stream=True)
-    next(iter(answer.streaming_content))
+    events = iter(answer.streaming_content)
+    while not next(events).startswith(b"event: token"):
+        pass
     answer.close()
 
 
@@ -40,7 +43,7 @@ def test_the_record_of_use_closes_the_tab_and_says_what_the_history_does(
     ingest(ours.tenant, "The warranty of the kettle lasts three years.")
     ask(ours.client)
     b"".join(ask(ours.client, stream=True).streaming_content)
-    left(ours.client)
+    leave(ours.client)
     model.reset(Behaviour(fault="invalid_json"))
     ask(ours.client)
     ask(ours.client, top_k=-1)
