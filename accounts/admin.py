@@ -33,6 +33,7 @@ class TenantAdmin(AuditedAdmin):
     list_display = ["name", "slug", "active", "users_count", "top_k", "retention_days", "monthly_budget_usd"]
     list_filter = ["active"]
     search_fields = ["name", "slug"]
+    ordering = ["name"]  # its counts of users undo the model's own, and completions come in pages
     prepopulated_fields = {"slug": ["name"]}
     readonly_fields = ["id", "corpus_version", "spent_this_month", "created_at"]
 

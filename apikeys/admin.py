@@ -8,19 +8,18 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
 from apikeys import budgets, copies, keys, tally
 from apikeys.forms import NewKeyForm
 from apikeys.models import APIKey, Usage
-from ragsite.lib.admins import AuditedAdmin, ReadOnlyAdmin
+from ragsite.lib.admins import AddsByForm, AuditedAdmin, ReadOnlyAdmin
 from ragsite.lib.errors import Conflict
 
 OVERLAP = timedelta(days=1)  # in which clients are given the keys that take the place of theirs
 
 
 @admin.register(APIKey)
-class APIKeyAdmin(AuditedAdmin):
+class APIKeyAdmin(AddsByForm, AuditedAdmin):
     """Made by business users over the API, or here by operators. The key itself is shown once, in the answer that makes it."""
 
     list_display = [
@@ -44,6 +43,7 @@ class APIKeyAdmin(AuditedAdmin):
               "used_at", "created_at"]  # fmt: skip
     readonly_fields = ["tenant", "owner", "key_prefix", "scopes", "restricted", "spent_this_month", "revoked_at",
                        "rotated_from", "uses", "used_at", "created_at"]  # fmt: skip
+    new_form = NewKeyForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[APIKey]:
         return tally.counted(super().get_queryset(request))
@@ -83,46 +83,19 @@ class APIKeyAdmin(AuditedAdmin):
             return None
         return self._shown_once(request, successors, "These take the place of the keys that you selected.")
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
-        return super().get_form(request, obj, change, **(kwargs if obj else {**kwargs, "form": NewKeyForm}))
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fields(request, obj) if obj else [*NewKeyForm.Meta.fields, "collections"]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_readonly_fields(request, obj) if obj else []
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> APIKey:
-        if change:
-            changed: APIKey = super().save_form(request, form, change)
-            return changed
-        key, form.instance.raw = form.mint()
-        form.instance.__dict__ |= {name: value for name, value in key.__dict__.items() if name != "_state"}
-        made: APIKey = form.instance
-        return made
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """What a key has besides its row is made with it."""
-
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
-        return self._shown_once(request, [(obj, obj.raw)], "The key was made.")
+        return self._shown_once(request, [(obj, obj.shown_once)], "The key was made.")
 
     def _shown_once(
         self, request: HttpRequest, shown: list[tuple[APIKey, str]], explanation: str
     ) -> HttpResponse:
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Keys",
-            "keys": shown,
-            "explanation": explanation,
-        }
-        return TemplateResponse(
-            request, "apikeys/shown_once.html", page, headers={"Cache-Control": "no-store"}
+        return self.page(
+            request, "apikeys/shown_once.html", title="Keys", keys=shown, explanation=explanation
         )
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: "ModelForm[APIKey]", change: bool) -> None:
         if not change:
-            return  # it is made by its form
+            return  # its form has made it
         # Only what the form changed: a whole row could undo a revocation that came in between.
         obj.save(update_fields=form.changed_data)
         transaction.on_commit(lambda: copies.forget(obj.key_hash))

@@ -9,9 +9,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from apikeys import keys
 from apikeys.models import APIKey
+from ragsite.lib.admins import NewRowForm
 
 
-class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
+class NewKeyForm(NewRowForm):
     scopes = forms.MultipleChoiceField(
         choices=APIKey.Scope.choices,
         initial=[APIKey.Scope.QUERY],
@@ -29,7 +30,7 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
                   "expires_at")  # fmt: skip
 
     def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         tenant, owner = cleaned.get("tenant"), cleaned.get("owner")
         if tenant is not None and owner is not None and owner.tenant_id != tenant.pk:
             raise ValidationError({"owner": "The owner is a person of the key's tenant."})
@@ -37,10 +38,11 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
             cleaned["collections"] = self._collections(tenant, cleaned.get("collections", ""))
         return cleaned
 
-    def mint(self) -> tuple[APIKey, str]:
-        """The key and, this once, the key itself."""
+    def save(self, commit: bool = True) -> APIKey:
         wanted = dict(self.cleaned_data)
-        return keys.mint(collection_ids=wanted.pop("collections"), **wanted)
+        key, raw = keys.mint(collection_ids=wanted.pop("collections"), **wanted)
+        key.shown_once = raw  # type: ignore[attr-defined]  # for the answer alone
+        return key
 
     def _collections(self, tenant: Any, names: str) -> list[Any] | None:
         wanted = {name.strip() for name in names.split(",") if name.strip()}

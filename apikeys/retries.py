@@ -15,11 +15,10 @@ from rest_framework.response import Response
 
 from apikeys import callers, idempotency, usage
 from apikeys.idempotency import Kept, Sent
-from ragsite.lib import row_security
+from ragsite.lib import row_security, server_sent
 from ragsite.lib.middleware import request_id
 
 REPLAYED = "Idempotency-Replayed"
-EVENTS = "text/event-stream"
 _META = "HTTP_IDEMPOTENCY_KEY"
 _JSON = "application/json"
 _DONE = b"event: done\n"  # how the last event of a stream begins that was not broken off
@@ -134,7 +133,7 @@ class _Watched:
             if event.startswith(_DONE):
                 self._ended = True
                 with self._within():
-                    idempotency.keep(self._sent, Kept(200, EVENTS, self._headers, bytes(seen)))
+                    idempotency.keep(self._sent, Kept(200, server_sent.EVENTS, self._headers, bytes(seen)))
             yield event
 
     def close(self) -> None:
@@ -150,6 +149,6 @@ class _Watched:
 
 def _again(kept: Kept) -> HttpResponseBase:
     headers = {**kept.headers, REPLAYED: "true"}
-    if kept.content_type == EVENTS:
-        return StreamingHttpResponse(iter([kept.body]), content_type=EVENTS, headers=headers)
+    if kept.content_type == server_sent.EVENTS:
+        return StreamingHttpResponse(iter([kept.body]), content_type=server_sent.EVENTS, headers=headers)
     return HttpResponse(kept.body, status=kept.status, content_type=kept.content_type, headers=headers)

@@ -9,11 +9,11 @@ from rest_framework import serializers
 
 from apikeys import budgets
 from apikeys.models import APIKey
-from ragsite.lib.fields import StrictInteger, StrictSerializer, StrictText, StrictUUID
+from ragsite.lib.fields import NameText, StrictInteger, StrictSerializer, StrictText, StrictUUID
 
 
 class KeyIn(StrictSerializer):
-    name = StrictText(max_length=100)
+    name = NameText(max_length=100)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=APIKey.Scope.choices),
         default=["query"],

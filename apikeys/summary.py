@@ -18,10 +18,10 @@ TOO_MANY = 429
 
 
 class Percentile(Aggregate):
-    """`percentile_cont`: between two records it interpolates."""
+    """`percentile_cont`, to a tenth: between two records it interpolates."""
 
     function = "percentile_cont"
-    template = "%(function)s(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    template = "round((%(function)s(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s))::numeric, 1)"
     output_field = FloatField()
 
     def __init__(self, expression: str, *, fraction: float) -> None:

@@ -9,18 +9,17 @@ from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 
 from accounts import corpus
 from documents import indexing, space_changes, states, tasks
 from documents.forms import NewSpaceForm
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
-from ragsite.lib.admins import ReadOnlyAdmin
+from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin, SiteAdmin
 from ragsite.lib.errors import AppError, Conflict
 
 
 @admin.register(Collection)
-class CollectionAdmin(ModelAdmin):
+class CollectionAdmin(SiteAdmin):
     list_display = ["name", "tenant", "documents_count", "created_at"]
     list_filter = ["tenant"]
     list_select_related = ["tenant"]
@@ -95,12 +94,13 @@ class ChunkAdmin(ReadOnlyAdmin):
 
 
 @admin.register(EmbeddingSpace)
-class EmbeddingSpaceAdmin(ReadOnlyAdmin):
+class EmbeddingSpaceAdmin(AddsByForm, ReadOnlyAdmin):
     """To add one is to begin to build it; the rest is done by the actions."""
 
     list_display = ["__str__", "state", "progress", "problem", "created_at", "drops_at"]
     actions = ["switch", "cancel", "drop"]
     exclude = ["cursor_tenant", "cursor_chunk", "claim"]
+    new_form = NewSpaceForm
 
     @admin.display(description="built")
     def progress(self, space: EmbeddingSpace) -> str:
@@ -145,26 +145,8 @@ class EmbeddingSpaceAdmin(ReadOnlyAdmin):
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("documents.change_embeddingspace")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("documents.add_embeddingspace")
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
-        return super().get_form(request, obj, change, **(kwargs if obj else {**kwargs, "form": NewSpaceForm}))
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fields(request, obj) if obj else NewSpaceForm.Meta.fields
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> EmbeddingSpace:
-        form.instance = form.begun
-        begun: EmbeddingSpace = form.begun
-        return begun
-
     def save_model(self, request: HttpRequest, obj: EmbeddingSpace, form: Any, change: bool) -> None:
-        """Its form has begun it."""
         tasks.tend_spaces.delay_on_commit()
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """It has nothing besides its row."""
 
 
 @admin.register(CorpusStatistics)

@@ -14,7 +14,7 @@ _WRITTEN = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
 _DAY: Final = len("2024-01-31")
-_COMPARISONS: Final = ("$gt", "$gte", "$lt", "$lte", "$between")
+COMPARISONS: Final = ("$gt", "$gte", "$lt", "$lte", "$between")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def span(wanted: Any) -> Span:
     since: list[datetime] = []
     before: list[datetime] = []
     for operator, operand in wanted.items():
-        if operator not in _COMPARISONS:
-            raise Invalid(f"A date is compared by one of {', '.join(_COMPARISONS)}.", code=CODE)
+        if operator not in COMPARISONS:
+            raise Invalid(f"A date is compared by one of {', '.join(COMPARISONS)}.", code=CODE)
         low, high = pair(operand) if operator == "$between" else (operand, operand)
         if operator in {"$gt", "$gte", "$between"}:
             since.append(_moment(low).end if operator == "$gt" else _moment(low).begin)

@@ -30,10 +30,12 @@ from dataclasses import dataclass
 from itertools import repeat
 from math import sqrt
 from statistics import fmean
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from documents import lexical
+
+Word = TypeVar("Word", str, int)  # as it is written, or by its number
 
 TOP: Final = 10
 NOISE: Final = 0.05
@@ -65,8 +67,10 @@ class Ranked:
     score: float
 
 
-def rank(candidates: Sequence[Candidate], *, ceiling: float, argument: float = 1.0) -> list[Ranked]:
-    """All candidates, best first; equals by id, so that an order is stable.
+def rank(
+    candidates: Sequence[Candidate], *, ceiling: float, argument: float = 1.0
+) -> tuple[list[Ranked], float]:
+    """All candidates, best first, equals by id so that an order is stable; and the lexical leg's weight in it.
 
     `ceiling` is the sum of the idf of the question's terms that the searched corpus has: no BM25 score can
     exceed it, and bm25 / ceiling is the part of the question's words that a chunk covers. 0: dense alone.
@@ -80,12 +84,7 @@ def rank(candidates: Sequence[Candidate], *, ceiling: float, argument: float = 1
         ((1 - weight) * cosine + weight * part) / full for cosine, part in zip(dense, covered, strict=True)
     ]
     best_first = sorted(zip(scores, ordered, strict=True), key=lambda scored: -scored[0])
-    return [Ranked(candidate.chunk_id, min(max(score, 0.0), 1.0)) for score, candidate in best_first]
-
-
-def weight_of(candidates: Sequence[Candidate], *, ceiling: float, argument: float = 1.0) -> float:
-    """The lexical leg's weight in `rank`'s order of these candidates."""
-    return lexical_weight(*_scaled(candidates, ceiling), ceiling=ceiling, argument=argument)
+    return [Ranked(one.chunk_id, min(max(score, 0.0), 1.0)) for score, one in best_first], weight
 
 
 def _scaled(candidates: Sequence[Candidate], ceiling: float) -> tuple[list[float], list[float]]:
@@ -94,7 +93,7 @@ def _scaled(candidates: Sequence[Candidate], ceiling: float) -> tuple[list[float
 
 
 def argument(
-    favourite: AbstractSet[str], nearest: Sequence[AbstractSet[str]], telling: Mapping[str, float]
+    favourite: AbstractSet[Word], nearest: Sequence[AbstractSet[Word]], telling: Mapping[Word, float]
 ) -> float:
     """How telling, 0 to 1, what sets the lexical leg's best candidate apart from the dense leg's best ones is.
 

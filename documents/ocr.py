@@ -23,7 +23,6 @@ from documents.structure import Failure, Limits, ParsedDocument
 logger = logging.getLogger(__name__)
 
 PROGRAM: Final = "tesseract"
-MEDIA_TYPE: Final = "application/pdf"
 
 
 def is_enabled() -> bool:

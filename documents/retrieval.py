@@ -4,22 +4,22 @@ Both legs find candidates in one statement, which also gives each candidate both
 so that they never cost results.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final
-from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from pgvector import HalfVector, SparseVector
 
-from documents import filters, lexical, vector_index
-from documents.dates import Span
-from documents.models import CorpusStatistics, EmbeddingSpace
+from documents import lexical
+from documents.models import EmbeddingSpace
+from documents.scope import Scope
+from documents.survey import Survey, Term
 
 DEPTH: Final = 100  # candidates of each leg
-INDEX_SETTINGS: Final = "SET LOCAL hnsw.ef_search = 100; SET LOCAL hnsw.iterative_scan = relaxed_order"
+# Before a statement that goes by the index, in the same message, which is one transaction.
+INDEX_SETTINGS: Final = "SELECT set_config('hnsw.ef_search', '100', true), set_config('hnsw.iterative_scan', 'relaxed_order', true); "
 # Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
 # it scores every chunk that has a word of the question, which is then as quick.
 LEXICAL_SCAN: Final = 2_000
@@ -31,29 +31,6 @@ _FILTERED_INDEX_COST: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What may be found. None: not restricted; an empty tuple: nothing. `metadata` may compare: see `filters`."""
-
-    tenant_id: UUID
-    collection_ids: tuple[UUID, ...] | None = None
-    document_ids: tuple[UUID, ...] | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    created: Span | None = None
-    ready: Span | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A term of the question that the tenant's corpus has, in so many of its chunks; `telling` as `lexical` says."""
-
-    word: str
-    id: int
-    chunks: int
-    idf: float
-    telling: float
-
-
-@dataclass(frozen=True, slots=True)
 class Legs:
     """How each leg looks: through everything in the scope, or by its index."""
 
@@ -62,38 +39,20 @@ class Legs:
 
 
 def candidates(
-    scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[Term]
+    scope: Scope, space: EmbeddingSpace, vector: HalfVector, survey: Survey
 ) -> list[dict[str, Any]]:
     """The rows of both legs' best chunks: min(DEPTH, chunks in the scope) of the nearest at least."""
-    size = _size(scope)
-    if not size:
+    if not survey.size:
         return []
     legs = Legs(
-        vectors_by_index=_index_pays(size, vector_index.rows(space), is_filtered=bool(_filters(scope))),
-        terms_by_index=size > LEXICAL_SCAN,
+        vectors_by_index=_index_pays(survey.size, survey.indexed, is_filtered=bool(scope.conditions)),
+        terms_by_index=survey.size > LEXICAL_SCAN,
     )
-    near, rows = run(scope, space, vector, terms, legs=legs)
-    if legs.vectors_by_index and near < min(DEPTH, size):
+    near, rows = run(scope, space, vector, survey.terms, legs=legs)
+    if legs.vectors_by_index and near < min(DEPTH, survey.size):
         # The index gave up before it had enough: the filter leaves little near the question.
-        rows = run(scope, space, vector, terms, legs=replace(legs, vectors_by_index=False))[1]
+        rows = run(scope, space, vector, survey.terms, legs=replace(legs, vectors_by_index=False))[1]
     return rows
-
-
-_SIZE: Final = """
-    SELECT coalesce(sum(document.chunks), 0) FROM documents_document AS document
-    WHERE document.tenant_id = %(tenant)s {filters}
-"""
-
-
-def _size(scope: Scope) -> int:
-    """How many chunks the scope holds. Without a filter it is counted already: many documents take long to add up."""
-    conditions = _filters(scope)
-    if not conditions:
-        statistics = CorpusStatistics.objects.for_tenant(scope.tenant_id)
-        return int(statistics.values_list("chunks", flat=True).first() or 0)
-    with connection.cursor() as cursor:
-        cursor.execute(_SIZE.format(filters=conditions), _asked(scope))
-        return int(cursor.fetchone()[0])
 
 
 def _index_pays(size: int, indexed: int, *, is_filtered: bool) -> bool:
@@ -121,7 +80,8 @@ WITH dense AS MATERIALIZED (
 SELECT chunk.id AS chunk_id, chunk.document_id, document.title, collection.name AS collection, chunk.heading,
        chunk.first_page, chunk.last_page, chunk.start, chunk."end", chunk.text,
        1 - (vector.vector <=> %(vector)s::halfvec) AS cosine,
-       -(chunk.weights <#> %(question)s::sparsevec) AS bm25, (SELECT count(*) FROM dense) AS near
+       -(chunk.weights <#> %(question)s::sparsevec) AS bm25, (SELECT count(*) FROM dense) AS near,
+       ARRAY(SELECT term FROM unnest(%(telling)s::int[]) AS term WHERE term = ANY(chunk.terms)) AS telling
 FROM candidate
 CROSS JOIN LATERAL (
     SELECT * FROM documents_chunk WHERE id = candidate.id AND tenant_id = %(tenant)s OFFSET 0
@@ -179,19 +139,21 @@ _OF_CHUNK: Final = "JOIN documents_document AS document ON document.id = chunk.d
 def run(
     scope: Scope, space: EmbeddingSpace, vector: HalfVector, terms: Sequence[Term], *, legs: Legs
 ) -> tuple[int, list[dict[str, Any]]]:
-    """How many the dense leg found, and both legs' candidates."""
+    """How many the dense leg found, and both legs' candidates; `telling` are the ids of such terms in each."""
     parameters = {
-        **_asked(scope),
+        **scope.parameters,
         "space": space.pk,
         "depth": DEPTH,
         "vector": vector.to_text(),
         "question": _sparse(terms),
         "terms": [term.id for term in (rarest(terms) if legs.terms_by_index else terms)],
+        "telling": [term.id for term in terms if term.telling],
     }
-    with transaction.atomic(), connection.cursor() as cursor:
+    statement = _statement(scope, space, legs)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{INDEX_SETTINGS}{statement}" if legs.vectors_by_index else statement, parameters)
         if legs.vectors_by_index:
-            cursor.execute(INDEX_SETTINGS)
-        cursor.execute(_statement(scope, space, legs), parameters)
+            cursor.nextset()
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     near = [row.pop("near") for row in rows]
@@ -199,57 +161,20 @@ def run(
 
 
 def _statement(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
-    """Only fixed words are put into its text; whatever a caller sent is a parameter."""
+    """Only fixed words are put into its text."""
     lexical_leg = (
-        _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(_filters(scope)))
+        _LEXICAL_INDEX if legs.terms_by_index else _LEXICAL_SCAN.format(scope=_joined(scope.conditions))
     )
     return _STATEMENT.format(dense=dense_leg(scope, space, legs), lexical=lexical_leg)
 
 
 def dense_leg(scope: Scope, space: EmbeddingSpace, legs: Legs) -> str:
     """SQL of the nearest chunks' ids; takes `tenant`, `space`, `vector`, `depth`, and the scope's filters."""
-    conditions = _filters(scope)
+    conditions = scope.conditions
     if not legs.vectors_by_index:
         return _DENSE_SCAN_IN_SCOPE.format(filters=conditions) if conditions else _DENSE_SCAN
     in_scope = _IN_SCOPE.format(filters=conditions) if conditions else ""
     return _DENSE_INDEX.format(in_scope=in_scope, dimensions=int(space.dimensions))
-
-
-# What holds of a document in a scope, by the parameter that says it. With time zones, for a moment that is stored
-# without one is in UTC; silent, for what is no date is not found, and no error.
-_FILTERS: Final = {
-    "collections": "document.collection_id = ANY(%(collections)s::uuid[])",
-    "documents": "document.id = ANY(%(documents)s::uuid[])",
-    "metadata": "document.metadata @> %(metadata)s::jsonb",
-    "path": "jsonb_path_match_tz(document.metadata, %(path)s::jsonpath, %(variables)s::jsonb, true)",
-    "created": "document.created_at <@ %(created)s::tstzrange",
-    "ready": "document.ready_at <@ %(ready)s::tstzrange",
-}
-
-
-def _asked(scope: Scope) -> dict[str, Any]:
-    """The scope as parameters; None: not restricted."""
-    condition = filters.compiled(scope.metadata)
-    return {
-        "tenant": scope.tenant_id,
-        "collections": _listed(scope.collection_ids),
-        "documents": _listed(scope.document_ids),
-        "metadata": json.dumps(dict(condition.contains)) if condition.contains else None,
-        "path": condition.path or None,
-        "variables": json.dumps(dict(condition.variables)),
-        "created": scope.created.range() if scope.created else None,
-        "ready": scope.ready.range() if scope.ready else None,
-    }
-
-
-def _listed(ids: tuple[UUID, ...] | None) -> list[UUID] | None:
-    return None if ids is None else list(ids)
-
-
-def _filters(scope: Scope) -> str:
-    """What the scope asks of a document; empty where it asks nothing."""
-    asked = _asked(scope)
-    return "".join(f" AND {condition}" for name, condition in _FILTERS.items() if asked[name] is not None)
 
 
 def _joined(conditions: str) -> str:

@@ -14,12 +14,13 @@ from django.conf import settings
 from pgvector import HalfVector
 
 from apikeys.purses import Purse
-from documents import chunking, duplicates, fusion, lexical, models, reranking, retrieval, spaces
+from documents import duplicates, fusion, reranking, retrieval, spaces, survey
 from documents.fusion import Candidate
 from documents.hits import Hit
-from documents.models import CorpusStatistics, EmbeddingSpace
+from documents.models import EmbeddingSpace
 from documents.reranking import Reranked
-from documents.retrieval import Scope, Term
+from documents.scope import Scope
+from documents.survey import Survey, Term
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
 
@@ -78,39 +79,35 @@ def candidates(scope: Scope, question: str, *, space: EmbeddingSpace | None = No
     vector = embed_cached(model, [question], space=space.pk, owner=scope.tenant_id)[0]
     embedded = perf_counter()
     with row_security.within(scope.tenant_id):
-        terms = terms_of(scope.tenant_id, question)
-        rows = retrieval.candidates(scope, space, HalfVector(vector), terms)
-    found = [Candidate(row["chunk_id"], row["cosine"], row["bm25"]) for row in rows]
-    by: dict[str, float] = {"ceiling": sum(term.idf for term in terms), "argument": argument(rows, terms)}
-    ranked = fusion.rank(found, **by)
-    by_id = {row["chunk_id"]: row for row in rows}
-    hits = [Hit(**by_id[entry.chunk_id], score=round(entry.score, 4)) for entry in ranked]
+        known = survey.of(scope, question, space=space)
+        hits, weight = ranked(scope, space, HalfVector(vector), known)
     done = perf_counter()
     timings = {"embed": _ms(embedded - started), "search": _ms(done - embedded)}
-    return Found(
-        hits,
-        {term.word: term.idf for term in terms},
-        timings,
-        considered=hits,
-        space=space,
-        weight=fusion.weight_of(found, **by),
-    )
+    idf = {term.word: term.idf for term in known.terms}
+    return Found(hits, idf, timings, considered=hits, space=space, weight=weight)
 
 
-def argument(rows: Sequence[Mapping[str, Any]], terms: Sequence[Term]) -> float:
-    """`fusion.argument` of the candidates. Only of a few are the words asked for: each takes a tenth of a millisecond."""
-    if not rows or not any(term.telling for term in terms):
+def ranked(scope: Scope, space: EmbeddingSpace, vector: HalfVector, known: Survey) -> tuple[list[Hit], float]:
+    """Everything that either leg finds, best first; and what the words counted for in that order."""
+    rows = retrieval.candidates(scope, space, vector, known)
+    argument = _argument(rows, known.terms)
+    found = [Candidate(row["chunk_id"], row["cosine"], row["bm25"]) for row in rows]
+    in_order, weight = fusion.rank(found, ceiling=sum(term.idf for term in known.terms), argument=argument)
+    by_id = {row["chunk_id"]: row for row in rows}
+    return [Hit(**by_id[one.chunk_id], score=round(one.score, 4)) for one in in_order], weight
+
+
+def _argument(rows: Sequence[dict[str, Any]], terms: Sequence[Term]) -> float:
+    """`fusion.argument` of the candidates, which lose their `telling`."""
+    words = {row["chunk_id"]: frozenset[int](row.pop("telling")) for row in rows}
+    if not rows:
         return 0.0
     favourite = max(rows, key=lambda row: row["bm25"])
     nearest = nlargest(fusion.TOP, rows, key=lambda row: row["cosine"])
     return fusion.argument(
-        _words(favourite), [_words(row) for row in nearest], {term.word: term.telling for term in terms}
-    )
-
-
-def _words(row: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(
-        lexical.terms(chunking.in_context(row["text"], title=row["title"], heading=row["heading"]))
+        words[favourite["chunk_id"]],
+        [words[row["chunk_id"]] for row in nearest],
+        {term.id: term.telling for term in terms},
     )
 
 
@@ -118,20 +115,6 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
 
 
-def terms_of(tenant_id: UUID, question: str) -> list[Term]:
-    """The question's distinct terms that the corpus knows, rarest first."""
-    statistics = CorpusStatistics.objects.for_tenant(tenant_id).first()
-    if statistics is None:
-        return []
-    words = {lexical.term_id(tenant_id, word): word for word in lexical.terms(question)}
-    known = models.Term.objects.for_tenant(tenant_id).filter(term__in=words).order_by("chunks", "term")
-    return [
-        Term(
-            words[row.term],
-            row.term,
-            row.chunks,
-            idf=lexical.idf(statistics.chunks, row.chunks),
-            telling=lexical.telling(statistics.chunks, row.chunks),
-        )
-        for row in known
-    ]
+def terms_of(tenant_id: UUID, text: str) -> Sequence[Term]:
+    """The text's distinct terms that the corpus knows, rarest first."""
+    return survey.of(Scope(tenant_id), text).terms

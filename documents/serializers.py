@@ -8,12 +8,12 @@ from rest_framework import serializers
 from documents.intake import DEFAULT_COLLECTION, check_metadata
 from documents.models import Document
 from ragsite.lib.errors import Invalid
-from ragsite.lib.fields import StrictSerializer
+from ragsite.lib.fields import NameText, StrictSerializer
 
 
 class UploadIn(StrictSerializer):
     file = serializers.FileField(allow_empty_file=True, max_length=None)  # `intake` refuses an empty one
-    collection = serializers.CharField(
+    collection = NameText(
         max_length=100, default=DEFAULT_COLLECTION, help_text="Its name, made when it is new, or its id."
     )
     metadata = serializers.CharField(required=False, help_text="A JSON object, for filters.")

@@ -5,12 +5,11 @@ than EVENT_STREAM_SECONDS; between two looks at the row it holds no connection t
 found to have left.
 """
 
-import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from time import monotonic, sleep
 from uuid import UUID
-from weakref import WeakSet
+from weakref import finalize
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -20,8 +19,8 @@ from rest_framework.renderers import JSONRenderer
 
 from documents.models import Document
 from documents.serializers import DocumentOut
-from ragsite.lib import postgres, presence, row_security, server_sent
-from ragsite.lib.errors import Unavailable
+from ragsite.lib import compact, postgres, presence, row_security, server_sent
+from ragsite.lib.seats import Seats
 
 LOOK_SECONDS = 0.5
 # No proxy gives up so early.
@@ -29,6 +28,11 @@ KEEP_ALIVE_SECONDS = 5.0
 _ALIVE = b": nothing new\n\n"
 _COME_BACK = b": come back\nretry: 1000\n\n"
 _COME_BACK_LATER = b": the database cannot be reached\nretry: 5000\n\n"
+_seats = Seats(
+    code="too_many_streams",
+    detail="As many documents are followed as can be. Ask for the document itself, or try again.",
+    retry_after=5,
+)
 _FINISHED = {Document.Status.READY, Document.Status.FAILED}
 
 Look = Callable[[], Document | None]
@@ -49,16 +53,18 @@ def follow(document: Document, look: Look, *, seen: str = "") -> HttpResponseBas
             content_type=server_sent.EVENTS,
             headers=server_sent.HEADERS,
         )
-    stream = Following(document, look, first=b"" if name == seen else event, seen=name)
-    _admit(stream)
-    return server_sent.streaming(stream)
+    return server_sent.streaming(Following(document, look, first=b"" if name == seen else event, seen=name))
 
 
 class Following:
     """The events of a document that is not finished. Whoever sends them closes it."""
 
     def __init__(self, document: Document, look: Look, *, first: bytes, seen: str) -> None:
-        self.tenant_id, self._document_id = document.tenant_id, document.pk
+        # The last one is for another tenant: else one could keep all the others from following anything.
+        _seats.take(document.tenant_id, seats=settings.EVENT_STREAMS, for_others=1)
+        # One that is never sent is never closed; it leaves when it is forgotten.
+        self._leave = finalize(self, _seats.leave, document.tenant_id)
+        self._tenant_id, self._document_id = document.tenant_id, document.pk
         self._look = look
         self._next, self._seen = first or _ALIVE, seen
         self._over = False
@@ -77,7 +83,7 @@ class Following:
         return self._news()
 
     def close(self) -> None:
-        _open.discard(self)
+        self._leave()
 
     def _news(self) -> bytes:
         """The next event, or a comment when there is none for a while."""
@@ -101,7 +107,7 @@ class Following:
 
     def _seen_now(self) -> bytes:
         """An event when something has changed. Its sender has left the request's middleware: see `row_security`."""
-        with row_security.within(self.tenant_id):
+        with row_security.within(self._tenant_id):
             document = self._look()
             if document is None:
                 self._over = True
@@ -117,27 +123,8 @@ def _told(document: Document) -> tuple[str, bytes]:
     """The event of a document as it is, and its id, which is the same as long as the document is."""
     data = JSONRenderer().render(DocumentOut(document).data)
     name = sha256(data).hexdigest()[:16]
-    return name, server_sent.framed("document", data, identifier=name)
+    return name, server_sent.framed(data, id=name, event="document")
 
 
 def _deleted(document_id: UUID) -> bytes:
-    return server_sent.framed("deleted", JSONRenderer().render({"id": str(document_id)}))
-
-
-# How many a process keeps --------------------------------------------------------------------------------------
-
-_open: WeakSet[Following] = WeakSet()  # one that was never sent, and so never closed, is forgotten by itself
-_counting = threading.Lock()
-
-
-def _admit(stream: Following) -> None:
-    with _counting:
-        own = sum(other.tenant_id == stream.tenant_id for other in _open)
-        # The last one is for another tenant: else one could keep all the others from following anything.
-        if len(_open) >= settings.EVENT_STREAMS or own >= max(1, settings.EVENT_STREAMS - 1):
-            raise Unavailable(
-                "As many documents are followed as can be. Ask for the document itself, or try again.",
-                code="too_many_streams",
-                headers={"Retry-After": "5"},
-            )
-        _open.add(stream)
+    return server_sent.framed(compact.encoded({"id": str(document_id)}), event="deleted")

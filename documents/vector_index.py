@@ -22,6 +22,11 @@ _LOCK: Final = 0x7261_6776  # "ragv": the advisory lock of whoever builds
 # An index is made anew when a vector takes this many times the room that it took when the index was made: the rest
 # belonged to vectors that are gone, and is kept in memory and walked through for nothing.
 _BLOAT: Final = 2.0
+# About how many vectors the index of this name holds; 0 where there is none that serves.
+ROWS: Final = """coalesce((
+    SELECT greatest(reltuples, 1) FROM pg_class JOIN pg_index ON indexrelid = oid
+    WHERE oid = to_regclass(%(index)s) AND indisvalid
+), 0)"""
 
 
 def tend(space: EmbeddingSpace) -> bool:
@@ -55,13 +60,8 @@ def drop(space: EmbeddingSpace) -> None:
 def rows(space: EmbeddingSpace) -> int:
     """About how many vectors the space's index holds; 0 where it has none that serves."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT greatest(reltuples, 1) FROM pg_class JOIN pg_index ON indexrelid = oid"
-            " WHERE oid = to_regclass(%s) AND indisvalid",
-            [name(space)],
-        )
-        row = cursor.fetchone()
-    return int(row[0]) if row else 0
+        cursor.execute(f"SELECT {ROWS}", {"index": name(space)})
+        return int(cursor.fetchone()[0])
 
 
 def name(space: EmbeddingSpace) -> str:

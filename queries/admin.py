@@ -6,7 +6,6 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from unfold.decorators import action
@@ -42,13 +41,13 @@ _FOUND = {
 @admin.register(Query)
 class QueryAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "tenant", "question", "status", "rating", "generator", "model", "from_cache",
-                    "response_time_ms", "cost_usd", "error_code", "how"]  # fmt: skip
+                    "response_time_ms", "cost_usd", "error_code", "trace_link"]  # fmt: skip
     list_filter = ["status", "from_cache", "feedback__rating", "generator", "tenant"]
     list_select_related = ["tenant", "feedback"]
     search_fields = ["question"]
     actions_list = ["models"]
 
-    readonly_fields = ["rating", "how"]
+    readonly_fields = ["rating", "trace_link"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("trace")  # larger than the rest of the row
@@ -58,9 +57,11 @@ class QueryAdmin(ReadOnlyAdmin):
         feedback = getattr(query, "feedback", None)  # Django raises where there is none
         return f"{feedback.rating}: {feedback.comment}".removesuffix(": ") if feedback else ""
 
-    @admin.display(description="trace")
-    def how(self, query: Query) -> str:
-        return format_html('<a href="{}">how</a>', reverse("admin:queries_query_trace", args=[query.pk]))
+    @admin.display(description="how it was answered")
+    def trace_link(self, query: Query) -> str:
+        return format_html(
+            '<a href="{}">show the trace</a>', reverse("admin:queries_query_trace", args=[query.pk])
+        )
 
     def get_urls(self) -> list[Any]:
         own = [
@@ -100,8 +101,7 @@ class QueryAdmin(ReadOnlyAdmin):
         return request.user.has_perm("queries.change_query")
 
     def _trace(self, request: HttpRequest, query: Query, *, replayed: Replayed | None = None) -> HttpResponse:
-        page = {
-            **self.admin_site.each_context(request),
+        page: dict[str, Any] = {
             "title": "How it was answered",
             "query": query,
             "feedback": getattr(query, "feedback", None),
@@ -112,7 +112,7 @@ class QueryAdmin(ReadOnlyAdmin):
             page["trace"] = explaining.explained(query)
         except NotFound as error:
             page["missing"] = error.detail
-        return TemplateResponse(request, "queries/trace.html", page)
+        return self.page(request, "queries/trace.html", **page)
 
     @action(description="Test the models", url_path="models", permissions=["view"])  # type: ignore[untyped-decorator]
     def models(self, request: HttpRequest) -> HttpResponse:
@@ -126,12 +126,8 @@ class QueryAdmin(ReadOnlyAdmin):
         else:
             rows = [[getattr(model, name) for name in _CHECKED] for model in model_checks.configured()]
             headers = ["for", "model", "endpoint", "circuit"]
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Models",
-            "table": {"headers": headers, "rows": rows},
-        }
-        return TemplateResponse(request, "queries/models.html", page, headers={"Cache-Control": "no-store"})
+        table = {"headers": headers, "rows": rows}
+        return self.page(request, "queries/models.html", title="Models", table=table)
 
 
 def _replayed(request: HttpRequest, query: Query) -> Replayed:

@@ -70,13 +70,14 @@ def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None, trial: T
         return search.hybrid(scope(caller, ask), ask.question, top_k=top_k, purse=purse, space=trial.space)
 
 
-def answer(caller: Caller, ask: Ask, *, query_id: UUID) -> Answer:
+def answer(caller: Caller, ask: Ask, *, query_id: UUID, replay_of: UUID | None = None) -> Answer:
     """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked.
 
     Raises Unavailable where too many wait already, and ClientLeft when nobody waits for it any more.
     """
     with _room(caller):
         question = _allowed(caller, ask, query_id)
+        question.trace.replay_of = replay_of
         with _failures_kept(question):
             made = _answered(question)
         return _kept(question, made)
@@ -228,6 +229,7 @@ def _made(question: _Question, prepared: _Prepared, generated: Generated, *, gen
     meant, found, ask = prepared.meant, prepared.found, question.ask
     return Answer(
         query_id=question.query_id,
+        tenant=question.tenant,
         question=ask.question,
         generated=generated,
         sources=prepared.brief.sources,

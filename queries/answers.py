@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from accounts.models import Tenant
 from apikeys.spending import Spent
 from documents.hits import Hit
 from queries.generation import Generated
 from queries.models import Query
 from queries.sources import Source, shown
+from ragsite.lib import compact
 
 
 class Turn(NamedTuple):
@@ -49,15 +52,17 @@ class Ask:
 _PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"question", "conversation"}]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """An answer, and what it took; times in milliseconds. `shared` is what everyone who asks the same may be given.
 
-    `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
+    `tenant` as it was set then. `standalone`: the follow-up as it was looked for; None where the question was looked for
+    as it was asked.
     `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
     """
 
     query_id: UUID
+    tenant: Tenant
     question: str
     generated: Generated
     sources: Sequence[Source]
@@ -82,3 +87,8 @@ class Answer:
             "model": self.generated.model,
             "fallback": self.generated.fallback,
         }
+
+    @cached_property
+    def body(self) -> bytes:
+        """`shared` as JSON: what goes out, and what is kept."""
+        return compact.encoded(self.shared())

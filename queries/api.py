@@ -43,16 +43,15 @@ class QueryView(GenericAPIView[Query]):
     permission_classes = [CanQuery, HasBudget]
     serializer_class = QueryIn
     content_negotiation_class = server_sent.AcceptsEvents
-    # What is wrong with the body, as it was found before the sender was known. A second reading finds an empty one.
-    unread: Exception | None = None
+    # The body, or what is wrong with it, as it was read before the sender was known.
+    read: QueryIn | Exception | None = None
 
     def digest(self, request: Request) -> tuple[str, str]:
         """What admission looks up in its one round trip; see `apikeys.authentication.AnswersFromCache`."""
         try:
-            body = QueryIn(data=request.data)
-            body.is_valid(raise_exception=True)
+            self.read = body = _read(request)
         except (APIException, AppError, RequestDataTooBig) as error:
-            self.unread = error
+            self.read = error
             return "", ""
         ask = body.ask()
         return (cache.digest(ask), ask.question) if body.validated_data["use_cache"] else ("", "")
@@ -64,14 +63,17 @@ class QueryView(GenericAPIView[Query]):
     )
     @retries.answered_once
     def post(self, request: Request) -> HttpResponseBase:
-        if self.unread is not None:
-            raise self.unread
-        body = QueryIn(data=request.data)
-        body.is_valid(raise_exception=True)
-        ask, use_cache = body.ask(), body.validated_data["use_cache"]
-        if body.validated_data["stream"]:
-            return replies.stream(request, ask, asking.stream(request, ask, use_cache=use_cache))
-        return replies.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
+        if isinstance(self.read, Exception):
+            raise self.read
+        body = self.read or _read(request)
+        sent = body.validated_data
+        return replies.answered(request, body.ask(), stream=sent["stream"], use_cache=sent["use_cache"])
+
+
+def _read(request: Request) -> QueryIn:
+    body = QueryIn(data=request.data)
+    body.is_valid(raise_exception=True)
+    return body
 
 
 class SearchView(GenericAPIView[Query]):
@@ -127,7 +129,7 @@ class CacheView(APIView):
     def get(self, request: Request) -> Response:
         """Hits, misses, evictions, size and limits of the tenant's answer cache."""
         try:
-            return Response(cache.statistics(callers.of(request).tenant_id))
+            return Response(cache.statistics(callers.of(request).tenant()))
         except redis_client.DOWN as error:
             raise Unavailable("The cache cannot be reached.") from error
 

@@ -19,7 +19,7 @@ from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 Given = Answer | Kept
-"""An answer that was made for the request, or one that was there already; both have `shared()`."""
+"""An answer that was made for the request, or one that was there already; both have `shared()` and its JSON, `body`."""
 
 
 def whole(request: Request, ask: Ask, *, use_cache: bool = True) -> Given:

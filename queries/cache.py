@@ -12,7 +12,7 @@ a loss of Redis or of a part of it, ends by its time to live.
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -130,31 +130,29 @@ def _count(tenant_id: UUID, *, hits: int, misses: int, used: str = "") -> None:
 # Keeping ------------------------------------------------------------------------------------------------------
 
 
-def limits(tenant_id: UUID) -> Limits:
+def limits(tenant: Tenant) -> Limits:
     """A tenant's, within what the site allows."""
-    asked = Tenant.objects.filter(pk=tenant_id).values_list("cache_seconds", "cache_bytes").first()
-    seconds, room = asked or (0, 0)
-    seconds = settings.ANSWER_CACHE_SECONDS if seconds is None else seconds
-    room = settings.ANSWER_CACHE_BYTES if room is None else room
+    seconds = settings.ANSWER_CACHE_SECONDS if tenant.cache_seconds is None else tenant.cache_seconds
+    room = settings.ANSWER_CACHE_BYTES if tenant.cache_bytes is None else tenant.cache_bytes
     seconds = min(seconds, settings.ANSWER_CACHE_MAX_SECONDS)
     return Limits(seconds, min(room, settings.ANSWER_CACHE_MAX_BYTES) if seconds else 0)
 
 
 def keep(
     name: Name,
+    within: Limits,
     *,
     query_id: UUID,
-    shared: Mapping[str, Any],
+    body: bytes,
     lease: Lease | None = None,
     seconds: int | None = None,
 ) -> None:
     """An answer that cannot be kept, because Redis is down or there is no room for it, is made again next time.
 
-    `lease`: that of the flight which made it. It ends in the same step, and whoever waits for it finds the answer.
-    `seconds`: for how long at most, where that is less than the tenant's answers are kept.
+    `within`: the tenant's limits. `body`: `Answer.body`. `lease`: that of the flight which made it. It ends in the same step, and whoever
+    waits for it finds the answer. `seconds`: for how long at most, where that is less than the tenant's answers are kept.
     """
-    value = seal(str(name), query_id, json.dumps(shared, ensure_ascii=False, separators=(",", ":")).encode())
-    within = limits(name.tenant_id)
+    value = seal(str(name), query_id, body)
     token, flight = (lease.token, lease.name) if lease else ("", "")
     milliseconds = min(within.seconds, within.seconds if seconds is None else seconds) * 1000
 
@@ -171,9 +169,9 @@ def keep(
     redis_client.attempted(put)
 
 
-def statistics(tenant_id: UUID) -> dict[str, Any]:
+def statistics(tenant: Tenant) -> dict[str, Any]:
     """The numbers of a tenant's cache, of what can still be found in it; raises one of `redis_client.DOWN`."""
-    within, version = limits(tenant_id), corpus.version(tenant_id) or 0
+    tenant_id, within, version = tenant.pk, limits(tenant), corpus.version(tenant.pk) or 0
 
     def read(client: Redis) -> list[Any]:
         _tidy_all(client, tenant_id, version=version, room=within.room)

@@ -14,8 +14,7 @@ from rest_framework.views import APIView
 
 from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget
-from queries import asking, conversations, replies
-from queries.answers import Ask
+from queries import conversations, replies
 from queries.models import Conversation
 from queries.serializers import (
     ChatIn,
@@ -63,13 +62,7 @@ class ChatView(GenericAPIView[Conversation]):
             conversation_id=sent.get("conversation_id"),
             query_id=request_id(request),
         )
-        return _answered(request, ask, stream=sent["stream"], use_cache=sent["use_cache"])
-
-
-def _answered(request: Request, ask: Ask, *, stream: bool, use_cache: bool) -> HttpResponseBase:
-    if stream:
-        return replies.stream(request, ask, asking.stream(request, ask, use_cache=use_cache))
-    return replies.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
+        return replies.answered(request, ask, stream=sent["stream"], use_cache=sent["use_cache"])
 
 
 class LatestFirst(Pages):

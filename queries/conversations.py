@@ -16,9 +16,10 @@ from django.db.models.functions import Greatest
 from accounts.tenancy import TenantQuerySet
 from apikeys import keys
 from apikeys.callers import Caller
-from queries import citations, unseen
+from queries import citations
 from queries.answers import Ask, Turn
 from queries.models import Conversation, Query
+from ragsite.lib import unseen
 from ragsite.lib.errors import NotFound
 
 MAX_TITLE = 100

@@ -18,7 +18,7 @@ from typing import Final
 from queries import addresses, citations
 from queries.pieces import Decided, rewritten
 from queries.sources import Source
-from queries.unseen import JOINERS, visible
+from ragsite.lib.unseen import JOINERS, visible
 
 # Joiners belong to the spelling between letters of these scripts (Arabic, Indic, Burmese) alone.
 _JOINED: Final = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff"

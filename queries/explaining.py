@@ -62,7 +62,7 @@ def explained(query: Query) -> dict[str, Any]:
         "considered": trace.get("considered", 0),
         "candidates": _candidates(query.tenant_id, trace),
         "prompt": _prompt(trace),
-        "attempts": _attempts(origin),
+        "attempts": origin.attempts,
         "unsupported": origin.unsupported,
         "timings_ms": origin.timings_ms,
         "response_time_ms": query.response_time_ms,
@@ -123,20 +123,3 @@ def _prompt(trace: Mapping[str, Any]) -> dict[str, Any] | None:
     if prompt is None:
         return None
     return {"sources": [{"n": number, "tokens": tokens} for number, tokens in prompt["sources"]]}
-
-
-def _attempts(query: Query) -> list[Any]:
-    """What was asked of models for this answer. A row from before each attempt was kept knows of the last one."""
-    kept: list[Any] = query.attempts
-    if kept or not (query.prompt_tokens or query.completion_tokens):
-        return kept
-    return [
-        {
-            "model": query.model,
-            "milliseconds": query.timings_ms.get("generate"),
-            "prompt_tokens": query.prompt_tokens,
-            "completion_tokens": query.completion_tokens,
-            "cost_usd": float(query.cost_usd),
-            "outcome": query.error_code or "answered",
-        }
-    ]

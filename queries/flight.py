@@ -84,8 +84,9 @@ class Seat:
             seconds = FALLBACK_SECONDS if made.generated.fallback else None
             cache.keep(
                 self._name,
+                cache.limits(made.tenant),
                 query_id=made.query_id,
-                shared=made.shared(),
+                body=made.body,
                 lease=self._given_back(),
                 seconds=seconds,
             )

@@ -12,6 +12,7 @@ from apikeys.callers import Caller
 from queries import conversations
 from queries.answers import Answer, Ask
 from queries.models import Feedback, Query
+from queries.sources import shown
 from ragsite.lib.identifiers import made_at
 
 
@@ -24,8 +25,8 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
         conversation_id=made.conversation,
         standalone_question=made.standalone,
         answer=generated.text,
-        sources=made.shared()["sources"],
-        unsupported=made.shared()["unsupported"],
+        sources=shown(made.sources),
+        unsupported=[span._asdict() for span in generated.unsupported],
         generator=generated.generator,
         model=generated.model,
         timings_ms=dict(made.timings_ms),
@@ -51,10 +52,7 @@ def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, millise
 
 
 def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
-    """With what the query took, which its record of use will say too: that closes the tab, and is written later.
-
-    Replaces a row that was written of what looked like a hit, and was none.
-    """
+    """With what the query took, which its record of use will say too: that closes the tab, and is written later."""
     tab = tabs.of(query_id)
     spent = tab.spent()
     row = Query(
@@ -69,14 +67,28 @@ def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
         attempts=[attempt.shown() for attempt in tab.attempts],
         **fields,
     )
+    if row.conversation_id is None:
+        _insert(row)
+        return
     with transaction.atomic():
         row.conversation_id = conversations.enter(row, answered=row.status != Query.Status.FAILED)
-        Query.objects.for_tenant(caller.tenant_id).bulk_create(
-            [row], update_conflicts=True, unique_fields=["id"], update_fields=_COLUMNS
-        )
+        _insert(row)
 
 
-_COLUMNS = [field.name for field in Query._meta.concrete_fields if not field.primary_key]  # noqa: SLF001  Django's documented name
+def _insert(row: Query) -> None:
+    """Replaces a row that was written of what looked like a hit, and was none."""
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _FIELDS]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, values)
+
+
+# One statement without a transaction around it, for whoever asks waits for it: `bulk_create` takes three.
+_FIELDS = Query._meta.concrete_fields  # noqa: SLF001  Django's documented name
+_COLUMNS = [str(field.column) for field in _FIELDS]
+_INSERT = (
+    f"INSERT INTO queries_query ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608  constants
+    f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in _COLUMNS if name != 'id')}"
+)
 
 
 def visible(caller: Caller) -> TenantQuerySet[Query]:

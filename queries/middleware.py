@@ -136,4 +136,4 @@ def _body(request: HttpRequest, asked: _Asked, found: Admission | None) -> bytes
         return None
     name = cache.name(found.caller, found.corpus_version, asked.digest)
     kept = unseal(str(name), found.stored)
-    return None if kept is None else replies.kept_body(request, asked.ask, kept)
+    return None if kept is None else replies.body(request, asked.ask, kept)

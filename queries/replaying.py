@@ -34,9 +34,7 @@ def again(query: Query, caller: Caller, *, query_id: UUID) -> Replayed:
     """
     then = explaining.made(query)
     asking = narrowed(caller, query, then.trace)
-    made = answering.answer(asking, _asked(then), query_id=query_id)
-    trace = {**made.trace, "replay_of": str(query.pk)}
-    Query.objects.for_tenant(query.tenant_id).filter(pk=query_id).update(trace=trace)
+    made = answering.answer(asking, _asked(then), query_id=query_id, replay_of=query.pk)
     return Replayed(made, _difference(query, then, made))
 
 

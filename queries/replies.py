@@ -4,27 +4,26 @@ What an event looks like is each face's own (`Face`). What is common to all of t
 is on record before the last of them, and what becomes of a stream whose client leaves.
 """
 
-import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, Protocol
-from uuid import UUID
 
 import structlog
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apikeys import callers, usage
 from apikeys.spending import Spent
-from queries import answering, generation
+from queries import answering, asking, generation
 from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.asking import Given, Parts
 from queries.seals import Kept
-from ragsite.lib import postgres, row_security, server_sent
+from ragsite.lib import compact, postgres, row_security, server_sent
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError, ClientLeft
 from ragsite.lib.middleware import elapsed_ms, request_id
@@ -35,10 +34,15 @@ logger = structlog.get_logger(__name__)
 
 
 class Face(Protocol):
-    """How one face of the API says the parts of an answer, each as one event or several, or as b"" for none.
+    """How one face of the API says an answer: whole, or its parts, each as one event or several, or as b"" for none.
 
-    `done` is the last of an answer, `failed` of one that came to nothing: `problem` is its problem document.
+    `begun` is the first of a stream, `done` the last of an answer, `failed` of one that came to nothing: `problem` is
+    its problem document.
     """
+
+    def whole(self, request: Request, ask: Ask, given: Given) -> HttpResponse: ...
+
+    def begun(self) -> bytes: ...
 
     def source(self, entry: Mapping[str, Any]) -> bytes: ...
 
@@ -52,57 +56,83 @@ class Face(Protocol):
 class QueryFace:
     """Of `POST /api/query`."""
 
+    def whole(self, request: Request, ask: Ask, given: Given) -> HttpResponse:
+        if isinstance(request.accepted_renderer, JSONRenderer):
+            return HttpResponse(body(request, ask, given), content_type="application/json")
+        return Response(shown(request, ask, given))
+
+    def begun(self) -> bytes:
+        return b""
+
     def source(self, entry: Mapping[str, Any]) -> bytes:
-        return _event("source", entry)
+        return server_sent.framed(compact.encoded(entry), event="source")
 
     def token(self, text: str) -> bytes:
-        return _event("token", {"text": text})
+        return server_sent.framed(compact.encoded({"text": text}), event="token")
 
     def done(self, request: Request, ask: Ask, given: Given) -> bytes:
-        if isinstance(given, Answer):
-            return _event("done", _fresh(request, given))
-        return server_sent.framed("done", kept_body(request, ask, given))
+        return server_sent.framed(body(request, ask, given), event="done")
 
     def failed(self, problem: Mapping[str, Any]) -> bytes:
-        return _event("error", problem)
+        return server_sent.framed(compact.encoded(problem), event="error")
 
 
 QUERY = QueryFace()
 
 
-def whole(request: Request, ask: Ask, given: Given) -> HttpResponse:
-    """Stored bytes go out as they are; what is this request's own is put before them."""
-    if isinstance(given, Kept) and isinstance(request.accepted_renderer, JSONRenderer):
-        return HttpResponse(kept_body(request, ask, given), content_type="application/json")
-    return Response(shown(request, ask, given))
+def answered(
+    request: Request, ask: Ask, *, stream: bool, use_cache: bool, face: Face = QUERY
+) -> HttpResponseBase:
+    """The answer to a question, as a face says it. Raises what `asking` raises before the first event."""
+    if not stream:
+        return face.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
+    given = asking.stream(request, ask, use_cache=use_cache)
+    if isinstance(given, Kept):
+        return server_sent.streaming(_kept_events(request, ask, given, face=face))
+    events = Events(request, ask, given, face=face)
+    usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
+    return server_sent.streaming(events)
 
 
 def shown(request: Request, ask: Ask, given: Given) -> dict[str, Any]:
     """An answer as the API shows it."""
-    if isinstance(given, Answer):
-        return _fresh(request, given)
-    body: dict[str, Any] = json.loads(kept_body(request, ask, given))
-    return body
+    return {**_first(request, ask), **given.shared(), **_last(request, given)}
 
 
-def kept_stream(request: Request, ask: Ask, kept: Kept, *, face: Face) -> StreamingHttpResponse:
+def body(request: HttpRequest | Request, ask: Ask, given: Given) -> bytes:
+    """As `shown`, in JSON. What is stored goes out as it is; what is this request's own is put around it."""
+    first, last = compact.encoded(_first(request, ask)), compact.encoded(_last(request, given))
+    return first[:-1] + b"," + given.body[1:-1] + b"," + last[1:]
+
+
+def _first(request: HttpRequest | Request, ask: Ask) -> dict[str, Any]:
+    """Only answers in a conversation name one."""
+    own = {"id": str(request_id(request)), "question": ask.question}
+    return {**own, "conversation_id": str(ask.conversation)} if ask.conversation else own
+
+
+def _last(request: HttpRequest | Request, given: Given) -> dict[str, Any]:
+    made = given if isinstance(given, Answer) else None
+    spent = made.spent if made else Spent()
+    return {
+        "from_cache": made is None,
+        "usage": {
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "cost_usd": float(spent.cost_usd),
+        },
+        "timings_ms": made.timings_ms if made else {},
+        "response_time_ms": elapsed_ms(request),
+    }
+
+
+def _kept_events(request: Request, ask: Ask, kept: Kept, *, face: Face) -> Iterator[bytes]:
     """A cached answer, which is on record already, as the events that a new one would be."""
     answer = kept.shared()
-    events = [
-        *(face.source(entry) for entry in answer["sources"]),
-        *(face.token(piece) for piece in generation.pieces(answer["answer"])),
-        face.done(request, ask, kept),
-    ]
-    return server_sent.streaming(iter(events))
-
-
-def stream(request: Request, ask: Ask, given: Parts | Kept, *, face: Face = QUERY) -> StreamingHttpResponse:
-    """Raises what keeps the first event from being made: that is answered as an ordinary problem."""
-    if isinstance(given, Kept):
-        return kept_stream(request, ask, given, face=face)
-    events = Events(request, ask, given, face=face)
-    usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
-    return server_sent.streaming(events)
+    yield face.begun()
+    yield from map(face.source, answer["sources"])
+    yield from map(face.token, generation.pieces(answer["answer"]))
+    yield face.done(request, ask, kept)
 
 
 class Events:
@@ -154,6 +184,7 @@ class Events:
 
     def _made(self, first: Part) -> Generator[bytes, None, None]:
         try:
+            yield self._face.begun()
             made = yield from self._until_answer(chain([first], self._parts))
             status, last = 200, self._face.done(self._request, self._ask, made)
         except AppError as error:
@@ -189,49 +220,3 @@ def _failed(request: Request, error: AppError) -> tuple[int, dict[str, Any]]:
 def _broken(request: Request) -> dict[str, Any]:
     detail = "Something went wrong here. The request's id finds it in the log."
     return problem(request, status=INTERNAL, code="internal", detail=detail)
-
-
-def _event(name: str, data: Mapping[str, Any]) -> bytes:
-    return server_sent.framed(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
-
-
-def _fresh(request: Request, made: Answer) -> dict[str, Any]:
-    return {
-        "id": str(made.query_id),
-        "question": made.question,
-        **_conversation(made.conversation),
-        **made.shared(),
-        "from_cache": False,
-        "usage": _tokens(made.spent),
-        "timings_ms": made.timings_ms,
-        "response_time_ms": elapsed_ms(request),
-    }
-
-
-def kept_body(request: HttpRequest | Request, ask: Ask, kept: Kept) -> bytes:
-    own: dict[str, Any] = {
-        "id": str(request_id(request)),
-        "question": ask.question,
-        **_conversation(ask.conversation),
-        "from_cache": True,
-        "usage": _tokens(Spent()),
-        "timings_ms": {},
-        "response_time_ms": elapsed_ms(request),
-    }
-    return _ENCODER.encode(own).encode()[:-1] + b", " + kept.body[1:]
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
-
-
-def _conversation(conversation: UUID | None) -> dict[str, str]:
-    """Only answers in a conversation name one."""
-    return {"conversation_id": str(conversation)} if conversation else {}
-
-
-def _tokens(spent: Spent) -> dict[str, Any]:
-    return {
-        "prompt_tokens": spent.prompt_tokens,
-        "completion_tokens": spent.completion_tokens,
-        "cost_usd": float(spent.cost_usd),
-    }

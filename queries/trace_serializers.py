@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from queries.models import Query
-from queries.serializers import TokensOut
+from queries.serializers import AttemptOut, TokensOut, UnsupportedOut
 
 
 class PlaceInLegOut(serializers.Serializer[Any]):
@@ -69,10 +69,8 @@ class TraceOut(serializers.Serializer[Any]):
     considered = serializers.IntegerField(help_text="How many candidates there were, all told.")
     candidates = CandidateOut(many=True)
     prompt = PromptOut(allow_null=True, help_text="What a model was shown; null where none was asked.")
-    attempts = serializers.ListField(child=serializers.DictField())
-    unsupported = serializers.ListField(
-        child=serializers.DictField(), help_text="Sentences of the answer that no source supports."
-    )
+    attempts = AttemptOut(many=True)
+    unsupported = UnsupportedOut(many=True, help_text="Sentences of the answer that no source supports.")
     timings_ms = serializers.DictField(child=serializers.FloatField())
     response_time_ms = serializers.FloatField()
 

@@ -31,13 +31,15 @@ COLUMNS: Final = ("chunk", "document", "page", "start", "end", "cosine", "dense"
 
 @dataclass(slots=True)
 class Trace:
-    """What is to be kept of a question, as it comes to be known. `given` are the sources of the answer, in order."""
+    """What is to be kept of a question, as it comes to be known. `given` are the sources of the answer, in order;
+    `replay_of` the query that is asked again."""
 
     caller: Caller
     ask: Ask
     tenant: Tenant
     found: Found | None = None
     given: Sequence[Source] = ()
+    replay_of: UUID | None = None
 
     def stored(self) -> dict[str, Any]:
         """As JSON. Free of what no row may hold: the tenant's prompt is a digest."""
@@ -50,6 +52,8 @@ class Trace:
         if self.found is not None:
             kept |= _retrieved(self.found, self.given)
             kept["prompt"] = _prompted(self.given)
+        if self.replay_of is not None:
+            kept["replay_of"] = str(self.replay_of)
         return kept
 
 

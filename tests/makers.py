@@ -48,6 +48,11 @@ def make_party(name: str) -> Party:
     return Party(tenant, business, user, key, raw)
 
 
+def fresh(tenant: Tenant) -> Tenant:
+    """As the database has it by now."""
+    return Tenant.objects.get(pk=tenant.pk)
+
+
 def make_user(username: str, **fields: Any) -> User:
     user = User(username=username, **fields)
     # Hashing a password well takes longer than most tests; only those that sign in pay for it.

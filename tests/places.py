@@ -47,7 +47,7 @@ def _fields(document: Mapping[str, Any], schema: Mapping[str, Any], name: str) -
         )
     elif schema.get("type") == "array":
         yield from _fields(document, schema["items"], f"{name}[]")
-    elif schema.get("properties"):
+    elif schema.get("properties") and "$gt" not in schema["properties"]:  # comparisons are one value
         for field, inner in schema["properties"].items():
             yield from _fields(document, inner, f"{name}.{field}" if name else field)
     elif schema.get("type") == "object" or _is_free(schema):

@@ -77,3 +77,19 @@ def test_a_client_that_waits_is_told_that_it_is_not_forgotten(on: Stage) -> None
         again = client.post("/api/query", json=body, headers=headers)
     assert again.headers["Idempotency-Replayed"] == "true"
     assert [line for line in again.text.splitlines() if line] == [line for line in lines if line[0] != ":"]
+
+
+def test_so_is_a_client_of_openais(on: Stage) -> None:
+    body = {
+        "model": "ragsite",
+        "messages": [{"role": "user", "content": "Which files are refused?"}],
+        "stream": True,
+    }
+    with (
+        on.up.client() as client,
+        client.stream("POST", "/v1/chat/completions", json=body, headers={"X-API-Key": on.raw}) as answer,
+    ):
+        lines = [line for line in answer.iter_lines() if line]
+    assert '"role":"assistant"' in lines[0]  # before anything is waited for
+    assert lines[1].startswith(":")
+    assert lines[-1] == "data: [DONE]"

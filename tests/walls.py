@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from accounts.tenancy import TenantQuerySet
-from documents import retrieval
+from documents import retrieval, survey
 from ragsite.lib import row_security
 from webhooks import outbox
 
 BOTH, FILTER, DATABASE, NEITHER = "both", "filter only", "database only", "neither"
 # SQL of our own that names the tenant: (module, the constant's name).
 RAW = (
-    (retrieval, "_SIZE"),
+    (survey, "_SURVEY"),
+    (survey, "_IN_SCOPE"),
     (retrieval, "_STATEMENT"),
     (retrieval, "_DENSE_SCAN"),
     (retrieval, "_DENSE_SCAN_IN_SCOPE"),

@@ -8,9 +8,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 
-from ragsite.lib.admins import AuditedAdmin, ReadOnlyAdmin
+from ragsite.lib.admins import AddsByForm, AuditedAdmin, ReadOnlyAdmin
 from ragsite.lib.errors import Conflict
 from webhooks import endpoints, tasks
 from webhooks.forms import NewWebhookForm, WebhookForm
@@ -20,7 +19,7 @@ OVERLAP = timedelta(days=1)  # in which receivers are given the new secrets
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(AuditedAdmin):
+class EndpointAdmin(AddsByForm, AuditedAdmin):
     """Made by business users over the API, or here by operators. The secret is shown once, where it is made."""
 
     list_display = ["__str__", "tenant", "url", "events", "enabled", "disabled_because", "failing_since"]
@@ -29,6 +28,8 @@ class EndpointAdmin(AuditedAdmin):
     search_fields = ["url", "description", "tenant__name"]
     autocomplete_fields = ["tenant"]
     actions = ["rotate", "enable", "disable", "send_test"]
+    form = WebhookForm
+    new_form = NewWebhookForm
     fields = ["tenant", "url", "events", "description", "enabled", "disabled_because", "disabled_at", "failing_since",
               "previous_until", "created_at"]  # fmt: skip
     readonly_fields = ["tenant", "enabled", "disabled_because", "disabled_at", "failing_since", "previous_until",
@@ -58,47 +59,22 @@ class EndpointAdmin(AuditedAdmin):
                 messages.warning(request, f"{endpoint}: {error.detail}")
         tasks.deliver.delay_on_commit()
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
-        form = WebhookForm if obj else NewWebhookForm
-        return super().get_form(request, obj, change, **{**kwargs, "form": form})
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fields(request, obj) if obj else list(NewWebhookForm.Meta.fields)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_readonly_fields(request, obj) if obj else []
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Endpoint:
-        saved: Endpoint = super().save_form(request, form, change) if change else form.made[0]
-        return saved
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """It has nothing besides its row; and the form of a new one made that."""
-
     def save_model(
         self, request: HttpRequest, obj: Endpoint, form: "ModelForm[Endpoint]", change: bool
     ) -> None:
         if change:
             endpoints.change(obj, **{name: form.cleaned_data[name] for name in form.changed_data})
-        else:
-            obj.secret_shown = form.made[1]  # type: ignore[attr-defined]  # for the answer alone
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> HttpResponse:
         return self._shown_once(
-            request, [(obj, obj.secret_shown)], "The webhook was made. It signs with this secret."
+            request, [(obj, obj.shown_once)], "The webhook was made. It signs with this secret."
         )
 
     def _shown_once(
         self, request: HttpRequest, shown: Sequence[tuple[Endpoint, str]], explanation: str
     ) -> HttpResponse:
-        page = {
-            **self.admin_site.each_context(request),
-            "title": "Webhooks",
-            "webhooks": shown,
-            "explanation": explanation,
-        }
-        return TemplateResponse(
-            request, "webhooks/shown_once.html", page, headers={"Cache-Control": "no-store"}
+        return self.page(
+            request, "webhooks/shown_once.html", title="Webhooks", webhooks=shown, explanation=explanation
         )
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:

@@ -1,12 +1,11 @@
 """Making and changing a webhook in the admin."""
 
-from typing import Any
-
 from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from ragsite.lib.errors import Conflict, Invalid
+from ragsite.lib.admins import NewRowForm
+from ragsite.lib.errors import Invalid
 from webhooks import endpoints
 from webhooks.models import Endpoint, Event
 
@@ -29,18 +28,11 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its 
         return url
 
 
-class NewWebhookForm(WebhookForm):
-    made: tuple[Endpoint, str] | None = None  # the webhook and its secret, for the page that shows it once
-
+class NewWebhookForm(WebhookForm, NewRowForm):
     class Meta(WebhookForm.Meta):
         fields = ("tenant", "url", "events", "description")  # type: ignore[assignment]  # as many as it has
 
-    def clean(self) -> dict[str, Any]:
-        """Makes it as the API does, so that what refuses it is said on the form."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if not self.errors:
-            try:
-                self.made = endpoints.add(**cleaned)
-            except Conflict as error:
-                raise ValidationError(error.detail) from error
-        return cleaned
+    def save(self, commit: bool = True) -> Endpoint:
+        made, secret = endpoints.add(**self.cleaned_data)
+        made.shown_once = secret  # type: ignore[attr-defined]  # for the answer alone
+        return made

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText
+from ragsite.lib.fields import NameText, StrictBoolean, StrictInteger, StrictSerializer, StrictText
 from ragsite.lib.outbound import MAX_URL
 from webhooks.models import Delivery, Endpoint, Event
 from webhooks.signing import message_id
@@ -18,7 +18,7 @@ class _EventsField(serializers.ListField):
 class WebhookIn(StrictSerializer):
     url = StrictText(max_length=MAX_URL, help_text="https://, on a public address.")
     events = _EventsField(default=list(Event.values), allow_empty=False, max_length=len(Event))
-    description = StrictText(max_length=200, allow_blank=True, default="")
+    description = NameText(max_length=200, allow_blank=True, default="")
 
 
 class WebhookChanges(StrictSerializer):
@@ -26,7 +26,7 @@ class WebhookChanges(StrictSerializer):
 
     url = StrictText(max_length=MAX_URL, required=False)
     events = _EventsField(required=False, allow_empty=False, max_length=len(Event))
-    description = StrictText(max_length=200, allow_blank=True, required=False)
+    description = NameText(max_length=200, allow_blank=True, required=False)
     enabled = StrictBoolean(required=False)
 
 

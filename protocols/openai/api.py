@@ -11,9 +11,8 @@ from rest_framework.response import Response
 from apikeys import callers
 from apikeys.permissions import CanQuery, HasBudget
 from apikeys.purses import CallersPurse
-from protocols import asking
-from protocols.openai import catalog, completions, vectors
-from protocols.openai.completions import Asked, Chunks
+from protocols.openai import catalog, vectors
+from protocols.openai.completions import CompletionFace
 from protocols.openai.serializers import (
     ChatCompletionIn,
     ChatCompletionOut,
@@ -23,6 +22,7 @@ from protocols.openai.serializers import (
     ModelListOut,
 )
 from protocols.programs import ProgramView
+from queries import replies
 from queries.answers import Ask
 from ragsite.lib import server_sent
 from ragsite.lib.errors import FieldError, Invalid
@@ -49,12 +49,8 @@ class ChatView(ProgramView):
         body.is_valid(raise_exception=True)
         data = body.validated_data
         ask = _held(body.ask(), catalog.collection(callers.of(request), data["model"]))
-        asked = Asked(request_id(request), data["model"], body.wants_usage)
-        if not data["stream"]:
-            answer = asking.answer(request, ask, use_cache=data["use_cache"])
-            return Response(completions.whole(asked, answer))
-        events = asking.events(request, ask, use_cache=data["use_cache"])
-        return server_sent.streaming(Chunks(asked, events))
+        face = CompletionFace(request_id(request), data["model"], body.wants_usage)
+        return replies.answered(request, ask, stream=data["stream"], use_cache=data["use_cache"], face=face)
 
 
 def _held(ask: Ask, collection: str | None) -> Ask:

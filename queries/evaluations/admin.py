@@ -7,53 +7,25 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
+from unfold.admin import ModelAdmin
 
 from queries import tasks
 from queries.evaluations import runs, states
 from queries.evaluations.forms import NewRunForm, NewSetForm
 from queries.evaluations.scoring import MEASURES
 from queries.models import EvaluationQuestion, EvaluationRun, EvaluationSet
-from ragsite.lib.admins import ReadOnlyAdmin
+from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin
 from ragsite.lib.errors import AppError
 
 MOST_SHOWN = 200  # questions of a page
 
 
-class _MadeByItsForm(ReadOnlyAdmin):
-    """Rows that the form of a new one makes, and that nobody edits."""
-
-    new_form: Any
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(f"queries.add_{self.opts.model_name}")
-
+class _NeverEdited(AddsByForm, ReadOnlyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(f"queries.delete_{self.opts.model_name}")
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT002  Django's signature
-        return super().get_form(
-            request, obj, change, **(kwargs if obj else {**kwargs, "form": self.new_form})
-        )
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_fields(request, obj) if obj else list(self.new_form.base_fields)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_readonly_fields(request, obj) if obj else []
-
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
-        form.instance = form.made
-        return form.made
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Its form has made it."""
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """It has nothing besides its row."""
+        return ModelAdmin.has_delete_permission(self, request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """What goes with them, which cannot be deleted by itself, may be too much to list."""
@@ -61,7 +33,7 @@ class _MadeByItsForm(ReadOnlyAdmin):
 
 
 @admin.register(EvaluationSet)
-class EvaluationSetAdmin(_MadeByItsForm):
+class EvaluationSetAdmin(_NeverEdited):
     list_display = ["name", "tenant", "size", "created_at"]
     list_filter = ["tenant"]
     list_select_related = ["tenant"]
@@ -83,7 +55,7 @@ class EvaluationSetAdmin(_MadeByItsForm):
 
 
 @admin.register(EvaluationRun)
-class EvaluationRunAdmin(_MadeByItsForm):
+class EvaluationRunAdmin(_NeverEdited):
     list_display = [
         "__str__",
         "set",
@@ -149,7 +121,7 @@ class EvaluationRunAdmin(_MadeByItsForm):
         run = self._run(request, str(pk))
         rows = states.results(run).select_related("question").order_by("question__ordinal")
         page = {"run": run, "results": rows[:MOST_SHOWN], "measures": MEASURES, "title": f"Results of {run}"}
-        return self._page(request, "queries/results.html", page)
+        return self.page(request, "queries/results.html", **page)
 
     def comparison_page(self, request: HttpRequest) -> HttpResponse:
         before, after = (self._run(request, request.GET.get(name, "")) for name in ("before", "after"))
@@ -158,7 +130,7 @@ class EvaluationRunAdmin(_MadeByItsForm):
         except AppError as error:
             messages.warning(request, error.detail)
             return HttpResponseRedirect(reverse("admin:queries_evaluationrun_changelist"))
-        return self._page(request, "queries/comparison.html", {"compared": compared, "title": "Two runs"})
+        return self.page(request, "queries/comparison.html", title="Two runs", compared=compared)
 
     def _run(self, request: HttpRequest, identifier: str) -> EvaluationRun:
         if not self.has_view_permission(request):
@@ -168,6 +140,3 @@ class EvaluationRunAdmin(_MadeByItsForm):
             return rows.one(identifier)
         except AppError as error:
             raise Http404 from error
-
-    def _page(self, request: HttpRequest, template: str, page: dict[str, Any]) -> HttpResponse:
-        return TemplateResponse(request, template, {**self.admin_site.each_context(request), **page})

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
@@ -15,10 +14,10 @@ from documents.models import EmbeddingSpace
 from queries.evaluations import reading, runs, sets
 from queries.models import EvaluationRun, EvaluationSet
 from ragsite.lib import row_security
-from ragsite.lib.errors import AppError
+from ragsite.lib.admins import NewRowForm
 
 
-class NewSetForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs alone
+class NewSetForm(NewRowForm):
     origin = forms.ChoiceField(
         choices=[
             ("file", "a CSV file"),
@@ -43,39 +42,23 @@ class NewSetForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its s
         model = EvaluationSet
         fields = ("tenant", "name")
 
-    def clean(self) -> dict[str, Any]:
-        """Makes it, which tells what is wrong with the file."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if self.errors:
-            return cleaned
-        try:
-            with row_security.within(cleaned["tenant"].pk):
-                self.made = self._make(cleaned)
-        except AppError as error:
-            lines = [field.detail for field in error.fields]
-            raise ValidationError([error.detail, *lines]) from error
-        return cleaned
-
-    def _make(self, cleaned: dict[str, Any]) -> EvaluationSet:
-        tenant_id, name = cleaned["tenant"].pk, cleaned["name"]
-        if cleaned["origin"] == "file":
-            content = cleaned["file"].read(reading.MAX_BYTES + 1) if cleaned["file"] else b""
-            return sets.upload(tenant_id, name=name, content=content)
-        return sets.from_past(
-            tenant_id, name=name, origin=cleaned["origin"], days=cleaned["days"], limit=cleaned["limit"]
-        )
-
-    def _post_clean(self) -> None:
-        """The row was made by `clean`; there is nothing of it left to validate."""
+    def save(self, commit: bool = True) -> EvaluationSet:
+        wanted = dict(self.cleaned_data)
+        tenant_id, file = wanted.pop("tenant").pk, wanted.pop("file")
+        with row_security.within(tenant_id):
+            if wanted["origin"] != "file":
+                return sets.from_past(tenant_id, **wanted)
+            content = file.read(reading.MAX_BYTES + 1) if file else b""
+            return sets.upload(tenant_id, name=wanted["name"], content=content)
 
 
-class SetField(forms.ModelChoiceField):  # type: ignore[type-arg]  # as above
+class SetField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in its stubs alone
     def label_from_instance(self, obj: Any) -> str:
         """Two tenants may have sets of one name."""
         return f"{obj} ({obj.tenant})"
 
 
-class NewRunForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
+class NewRunForm(NewRowForm):
     set = SetField(
         queryset=EvaluationSet.objects.across_tenants().select_related("tenant"),
         widget=UnfoldAdminSelectWidget,
@@ -94,29 +77,11 @@ class NewRunForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
         model = EvaluationRun
         fields = ("set", "name", "answers", "prompt", "top_k", "distance_threshold", "model", "space")
 
-    def clean(self) -> dict[str, Any]:
-        """Begins it, as the API does."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if self.errors:
-            return cleaned
-        asked = cleaned["set"]
-        space = cleaned["space"]
-        try:
-            with row_security.within(asked.tenant_id):
-                self.made = runs.begin(
-                    asked,
-                    name=cleaned["name"],
-                    answers=cleaned["answers"],
-                    prompt=cleaned["prompt"] or None,
-                    top_k=cleaned["top_k"],
-                    distance_threshold=cleaned["distance_threshold"],
-                    model=cleaned["model"],
-                    space=space.pk if space else None,
-                )
-        except AppError as error:
-            lines = [field.detail for field in error.fields]
-            raise ValidationError([error.detail, *lines]) from error
-        return cleaned
+    def clean_prompt(self) -> str | None:
+        return self.cleaned_data["prompt"] or None
 
-    def _post_clean(self) -> None:
-        """The row was made by `clean`; there is nothing of it left to validate."""
+    def save(self, commit: bool = True) -> EvaluationRun:
+        wanted = dict(self.cleaned_data)
+        asked, space = wanted.pop("set"), wanted.pop("space")
+        with row_security.within(asked.tenant_id):
+            return runs.begin(asked, **wanted, space=space.pk if space else None)

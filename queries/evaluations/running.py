@@ -7,8 +7,6 @@ from time import monotonic, perf_counter
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import structlog
-
 from apikeys import budgets, usage
 from apikeys.callers import Caller
 from apikeys.usage import Entry
@@ -34,8 +32,6 @@ ENDPOINT: Final = "evaluation"  # what the record of use calls what it costs
 MOST_FAILURES: Final = 10  # in a row: then it is the model, or the site, and not the questions
 
 Status = EvaluationResult.Status
-
-logger = structlog.get_logger(__name__)
 
 
 def step() -> bool:

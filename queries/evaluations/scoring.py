@@ -4,23 +4,18 @@ Rankings are of documents, each once, at its best passage. A question that names
 retrieval, and one without an expected answer none of its words: means are over the questions that have them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
 
-from queries import metrics
+from queries.evaluations import metrics
 
 Scores = dict[str, float]
 
-_OF_RANKINGS: Final[Mapping[str, Callable[[Sequence[str], AbstractSet[str]], float]]] = {
-    "recall@5": lambda ranking, relevant: metrics.recall(ranking, relevant, at=5),
-    "recall@10": lambda ranking, relevant: metrics.recall(ranking, relevant, at=10),
-    "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
-    "nDCG@10": lambda ranking, relevant: metrics.ndcg(ranking, relevant, at=10),
-}
+_OF_RANKINGS: Final = ("recall@5", "recall@10", "MRR@10", "nDCG@10")
 # In the order in which people read them. `given`: an expected document is among the sources; `page`: and its page.
 MEASURES: Final = (*_OF_RANKINGS, "given", "page", "citation precision", "answered", "expected words")
 
@@ -28,7 +23,8 @@ MEASURES: Final = (*_OF_RANKINGS, "given", "page", "citation precision", "answer
 def of_ranking(ranking: Sequence[str], relevant: AbstractSet[str]) -> Scores:
     if not relevant:
         return {}
-    return {name: round(measure(ranking, relevant), 6) for name, measure in _OF_RANKINGS.items()}
+    scores = metrics.scores(_OF_RANKINGS, ranking, relevant=relevant)
+    return {name: round(score, 6) for name, score in scores.items()}
 
 
 def of_sources(

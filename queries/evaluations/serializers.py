@@ -8,7 +8,14 @@ from queries.evaluations import reading
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun, EvaluationSet
 from queries.serializers import MAX_TOP_K
 from queries.trace_serializers import SettingChangeOut
-from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText, StrictUUID
+from ragsite.lib.fields import (
+    NameText,
+    StrictBoolean,
+    StrictInteger,
+    StrictSerializer,
+    StrictText,
+    StrictUUID,
+)
 
 MAX_NAME = 100
 MAX_PROMPT = 20_000
@@ -17,7 +24,7 @@ MAX_PROMPT = 20_000
 class SetIn(StrictSerializer):
     """A form, like an upload of a document."""
 
-    name = StrictText(max_length=MAX_NAME)
+    name = NameText(max_length=MAX_NAME)
     file = serializers.FileField(
         max_length=None,
         allow_empty_file=True,
@@ -26,7 +33,7 @@ class SetIn(StrictSerializer):
 
 
 class PastSetIn(StrictSerializer):
-    name = StrictText(max_length=MAX_NAME)
+    name = NameText(max_length=MAX_NAME)
     origin = serializers.ChoiceField(
         choices=["feedback", "history"], help_text="Answers that were rated up, or all that were given."
     )
@@ -58,7 +65,7 @@ class SetQuestionOut(serializers.ModelSerializer[EvaluationQuestion]):
 
 class RunIn(StrictSerializer):
     set = StrictUUID()
-    name = StrictText(max_length=MAX_NAME, default="", allow_blank=True)
+    name = NameText(max_length=MAX_NAME, default="", allow_blank=True)
     answers = StrictBoolean(default=True, help_text="false: retrieval alone, which calls no chat model.")
     prompt = StrictText(
         max_length=MAX_PROMPT,

@@ -7,7 +7,7 @@ documents are (`documents.states`): a run that was cancelled, or that another wo
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -143,7 +143,3 @@ def spent(run: EvaluationRun) -> bool:
 
 def results(run: EvaluationRun) -> QuerySet[EvaluationResult]:
     return EvaluationResult.objects.for_tenant(run.tenant_id).filter(run=run)
-
-
-def by_id(tenant_id: UUID, pk: UUID) -> EvaluationRun:
-    return EvaluationRun.objects.for_tenant(tenant_id).select_related("set", "space").one(pk)

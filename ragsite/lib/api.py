@@ -3,7 +3,6 @@
 Errors are problem documents (RFC 9457), in other words where `error_forms` has them. `STATUS` is the only place where a kind of error meets a status.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -36,7 +35,7 @@ logger = structlog.get_logger(__name__)
 STATUS: Mapping[type[errors.AppError], tuple[int, str]] = {
     errors.Invalid: (400, "Bad request"),
     errors.Unauthenticated: (401, "Not signed in"),
-    errors.BudgetSpent: (error_forms.BUDGET_SPENT, "Budget spent"),
+    errors.BudgetSpent: (402, "Budget spent"),
     errors.Forbidden: (403, "Not allowed"),
     errors.NotFound: (404, "Not found"),
     errors.Conflict: (409, "Conflict"),
@@ -59,7 +58,6 @@ CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "metho
 _MAX_FIELDS = 100  # errors that one problem document lists
 _MAX_TEXT = 500  # characters of one of its texts
 CHALLENGE = 'Bearer realm="ragsite"'
-IS_API = re.compile(r"^/(api|v1|mcp|health|ready|status|metrics)(/|$)")
 
 
 def problem(
@@ -285,7 +283,7 @@ def unrecorded(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _page(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     document = problem(request, status=status, code=code, detail=detail)
-    if IS_API.match(request.path):
+    if error_forms.is_for_programs(request.path):
         told = error_forms.told(request.path, document)
         return JsonResponse(told.body, status=told.status, content_type=told.content_type)
     return render(request, "problem.html", document, status=status)

@@ -172,7 +172,7 @@ class Circuit:
 
     @property
     def _keys(self) -> list[str]:
-        return [f"circuit:{self.key}", f"flights:{self.key}"]
+        return [f"circuit:{self.key}", f"places:{self.key}"]
 
     def forget(self) -> None:
         """As if nothing had ever failed."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from ragsite.lib import unseen
+
 _OF_THE_PAGE = "csrfmiddlewaretoken"  # every form of the browsable API sends it
 
 
@@ -38,6 +40,12 @@ class StrictText(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class NameText(StrictText):
+    """What people call something; the admin holds its fields to the same."""
+
+    default_validators = [unseen.check_name]  # noqa: RUF012  as DRF has it
 
 
 class StrictBoolean(serializers.BooleanField):

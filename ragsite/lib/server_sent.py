@@ -1,6 +1,6 @@
 """Server-sent events, as https://html.spec.whatwg.org/multipage/server-sent-events.html has them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -24,27 +24,11 @@ class AcceptsEvents(DefaultContentNegotiation):
         return chosen
 
 
-def framed(name: str, data: bytes, *, identifier: str = "") -> bytes:
-    """`data` is JSON, which has no line break but escaped ones, and so is one `data` line."""
-    line = f"id: {identifier}\n".encode() if identifier else b""
-    return line + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+def framed(data: bytes, **fields: str) -> bytes:
+    """`data` is JSON, which has no line break but escaped ones, and so is one `data` line; `fields`: `id`, `event`."""
+    head = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    return head.encode() + b"data: " + data + b"\n\n"
 
 
 def streaming(events: Iterable[bytes]) -> StreamingHttpResponse:
     return StreamingHttpResponse(events, content_type=EVENTS, headers=HEADERS)
-
-
-def read(stream: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """The events that `framed` made, however they are cut, by name and data; a comment has no name, and comes as it is."""
-    held = b""
-    for piece in stream:
-        *events, held = (held + piece).split(b"\n\n")
-        for event in events:
-            yield _read(event)
-
-
-def _read(event: bytes) -> tuple[str, bytes]:
-    fields = dict(line.split(b": ", 1) for line in event.split(b"\n") if b": " in line)
-    if b"event" not in fields:
-        return "", event + b"\n\n"
-    return fields[b"event"].decode(), fields[b"data"]

@@ -23,10 +23,12 @@ import numpy as np  # noqa: E402
 from django.db import connection, connections, transaction  # noqa: E402
 from pgvector import HalfVector  # noqa: E402
 
-from documents import copying, fusion, indexing, retrieval, search, vector_index  # noqa: E402
-from documents.fusion import Candidate, Ranked  # noqa: E402
+from documents import copying, indexing, retrieval, search, survey, vector_index  # noqa: E402
+from documents.hits import Hit  # noqa: E402
 from documents.models import Chunk, ChunkVector, Collection, Document  # noqa: E402
-from documents.retrieval import Legs, Scope  # noqa: E402
+from documents.retrieval import Legs  # noqa: E402
+from documents.scope import Scope  # noqa: E402
+from documents.survey import Survey  # noqa: E402
 from ragsite.lib import row_security  # noqa: E402
 from ragsite.lib.postgres import OWNER  # noqa: E402
 from tests.bench.crowd import CHUNKS_A_DOCUMENT, SHARES, Crowd  # noqa: E402
@@ -120,14 +122,11 @@ def index() -> Iterator[Comparison]:
 def filtered() -> Iterator[Comparison]:
     """A whole search in a collection that has a part of the chunks, over one in all of them."""
     crowd, vectors = _large()
-    questions = [crowd.question() for _ in vectors]
-    asked = [
-        (vector, search.terms_of(crowd.tenant.pk, text))
-        for vector, text in zip(vectors, questions, strict=True)
-    ]
+    asked = [(vector, crowd.question()) for vector in vectors]
 
     def turn(scope: Scope) -> Sample:
-        return taken(lambda: len([_candidates(crowd, scope, *question) for question in asked]))
+        surveys = [survey.of(scope, question, space=crowd.space) for _, question in asked]
+        return taken(lambda: len([_rows(crowd, scope, *one) for one in zip(vectors, surveys, strict=True)]))
 
     for share in SHARES:
         collection = Collection.objects.for_tenant(crowd.tenant).get(name=share)
@@ -157,40 +156,38 @@ def hybrid() -> Iterator[Comparison]:
     )
 
 
-def _ranked(crowd: Crowd, scope: Scope, vector: HalfVector, question: str, *, by_words: bool) -> list[Ranked]:
-    terms = search.terms_of(crowd.tenant.pk, question) if by_words else []
-    rows = _candidates(crowd, scope, vector, terms)
-    found = [Candidate(row["chunk_id"], row["cosine"], row["bm25"]) for row in rows]
-    return fusion.rank(found, ceiling=sum(term.idf for term in terms), argument=search.argument(rows, terms))
+def _ranked(crowd: Crowd, scope: Scope, vector: HalfVector, question: str, *, by_words: bool) -> list[Hit]:
+    known = survey.of(scope, question if by_words else "", space=crowd.space)
+    return search.ranked(scope, crowd.space, vector, known)[0]
 
 
 def _best_by_words(crowd: Crowd, scope: Scope, asked: Sequence[tuple[HalfVector, str]]) -> float:
     """How many of the ten best by BM25 over every chunk the quicker way finds as well."""
     recalls = []
     for vector, question in asked:
-        terms = search.terms_of(crowd.tenant.pk, question)
-        quick, whole = (
+        known = survey.of(scope, question, space=crowd.space)
+        whole = Legs(vectors_by_index=True, terms_by_index=False)
+        quick, truth = (
             [row["chunk_id"] for row in sorted(rows, key=lambda row: -row["bm25"])[:BEST]]
             for rows in (
-                _candidates(crowd, scope, vector, terms),
-                retrieval.run(
-                    scope, crowd.space, vector, terms, legs=Legs(vectors_by_index=True, terms_by_index=False)
-                )[1],
+                _rows(crowd, scope, vector, known),
+                retrieval.run(scope, crowd.space, vector, known.terms, legs=whole)[1],
             )
         )
-        recalls.append(recall(quick, whole))
+        recalls.append(recall(quick, truth))
     return round(mean(recalls), 4)
 
 
-def _candidates(crowd: Crowd, scope: Scope, vector: HalfVector, terms: Sequence[Any]) -> list[Any]:
-    return retrieval.candidates(scope, crowd.space, vector, terms)
+def _rows(crowd: Crowd, scope: Scope, vector: HalfVector, known: Survey) -> list[Any]:
+    return retrieval.candidates(scope, crowd.space, vector, known)
 
 
 def _checked(crowd: Crowd, scope: Scope, asked: Sequence[Any]) -> dict[str, float]:
     """How many of the nearest in truth are found, and the fewest candidates that a search found."""
     recalls, fewest = [], LARGE
-    for vector, terms in asked:
-        rows = sorted(_candidates(crowd, scope, vector, terms), key=lambda row: -row["cosine"])
+    for vector, question in asked:
+        known = survey.of(scope, question, space=crowd.space)
+        rows = sorted(_rows(crowd, scope, vector, known), key=lambda row: -row["cosine"])
         truth = nearest(crowd, scope, vector, by_index=False)
         recalls.append(recall([row["chunk_id"] for row in rows[:BEST]], truth))
         fewest = min(fewest, len(rows))
@@ -201,16 +198,16 @@ def recall(found: Sequence[Any], truth: Sequence[Any]) -> float:
     return len(set(found) & set(truth)) / len(truth)
 
 
-@transaction.atomic
 def nearest(crowd: Crowd, scope: Scope, vector: HalfVector, *, by_index: bool) -> list[Any]:
     """The leg of a search that goes by vectors, alone."""
     legs = Legs(vectors_by_index=by_index, terms_by_index=True)
     parameters: dict[str, Any] = {"tenant": crowd.tenant.pk, "space": crowd.space.pk, "vector": vector.to_text(), "depth": BEST,
                   "collections": list(scope.collection_ids or ())}  # fmt: skip
+    statement = retrieval.dense_leg(scope, crowd.space, legs)
     with connection.cursor() as cursor:
+        cursor.execute(f"{retrieval.INDEX_SETTINGS}{statement}" if by_index else statement, parameters)
         if by_index:
-            cursor.execute(retrieval.INDEX_SETTINGS)
-        cursor.execute(retrieval.dense_leg(scope, crowd.space, legs), parameters)
+            cursor.nextset()
         return [row[0] for row in cursor.fetchall()]
 
 

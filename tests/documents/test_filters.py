@@ -17,7 +17,8 @@ from accounts.models import Tenant
 from documents import filters, retrieval, search
 from documents.dates import Span
 from documents.models import Document
-from documents.retrieval import Legs, Scope
+from documents.retrieval import Legs
+from documents.scope import Scope
 from ragsite.lib.errors import Invalid
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party

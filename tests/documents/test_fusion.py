@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from documents import lexical
-from documents.fusion import Candidate, argument, lexical_weight, rank
+from documents import fusion, lexical
+from documents.fusion import Candidate, Ranked, argument, lexical_weight
 
 
 def make_candidates(*scores: tuple[float, float]) -> list[Candidate]:
     return [Candidate(UUID(int=n), cosine, bm25) for n, (cosine, bm25) in enumerate(scores)]
+
+
+def rank(candidates: list[Candidate], *, ceiling: float) -> list[Ranked]:
+    return fusion.rank(candidates, ceiling=ceiling)[0]
 
 
 def order(candidates: list[Candidate], *, ceiling: float) -> list[int]:

@@ -10,7 +10,8 @@ from pgvector import HalfVector
 from accounts.models import Tenant
 from documents import indexing, retrieval, reweighing, search, spaces
 from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, Term
-from documents.retrieval import Legs, Scope
+from documents.retrieval import Legs
+from documents.scope import Scope
 from ragsite.lib import row_security
 from tests.documents.corpora import assert_counts_are_exact, bm25, load, make_loaded, unit_vectors
 from tests.makers import ingest, make_document

@@ -13,7 +13,8 @@ from pytest_django import Settings
 from accounts.models import Tenant
 from documents import retrieval, search, spaces, tasks, vector_index
 from documents.models import Collection, Document, EmbeddingSpace
-from documents.retrieval import Legs, Scope
+from documents.retrieval import Legs
+from documents.scope import Scope
 from ragsite.lib import row_security
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party
@@ -69,10 +70,11 @@ def plan(scope: Scope, *, exact: bool) -> str:
     lines: list[str] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001  Django's signature
-        told, _, statement = sql.partition(";")
+        told, _, statement = sql.rpartition(";")
         if statement.lstrip().startswith("WITH"):
             execute(f"{told}; EXPLAIN {statement}", params, many, context)
-            context["cursor"].nextset()
+            for _ in range(told.count(";") + 1):
+                context["cursor"].nextset()
             lines.extend(row[0] for row in context["cursor"].fetchall())
         return execute(sql, params, many, context)
 

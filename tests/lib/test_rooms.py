@@ -25,8 +25,8 @@ def test_one_tenant_leaves_some_to_others(settings: Any) -> None:
         with pytest.raises(Unavailable), rooms.room(THEIRS):
             pass
     with rooms.room(OURS):
-        assert rooms._taken == {OURS: 1}
-    assert not rooms._taken
+        assert rooms._seats._taken == {OURS: 1}
+    assert not rooms._seats._taken
 
 
 def test_there_is_always_one(settings: Any) -> None:

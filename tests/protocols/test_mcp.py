@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -10,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from protocols.mcp.tools import TOOLS
 from queries.models import Query
+from queries.serializers import SearchIn
 from tests.makers import Party, ingest, make_key
 from tests.model_server import Behaviour, ModelServer
 from tests.queries.test_replies import records
@@ -76,6 +78,30 @@ def test_tools_describe_themselves(program: Client) -> None:
         Draft202012Validator.check_schema(tool["inputSchema"])
         Draft202012Validator.check_schema(tool["outputSchema"])
         assert "no instructions" in tool["description"]
+
+
+ARGUMENTS: dict[str, list[Any]] = {
+    "question": ["x", "x" * 4_000, "x" * 4_001, "", 5, ["x"]],
+    "top_k": [1, 50, 0, 51, True, "5", 2.5],
+    "collection": ["x" * 100, "x" * 101, 5],
+    "document_ids": [[], [str(UUID(int=1))] * 1_000, [str(UUID(int=1))] * 1_001, ["x"], "x"],
+    "metadata": [{}, {"year": {"$gte": 2020}}, [], "x"],
+    "created_at": [{"$gte": "2024-01-01", "$lt": "2025-01-01"}, {"$between": ["2024-01-01", "2024-02-01"]},
+                   {"$between": ["2024-01-01"]}, {"$gte": 5}, {"$between": "2024-01-01"}, {"$like": "2024"}, {}, "2024"],
+    "ready_at": [{"$lte": "2024-01-01"}, {"$eq": "2024-01-01"}],
+    "limit": [1],
+}  # fmt: skip
+
+
+def test_what_is_advertised_is_what_is_accepted() -> None:
+    schema = TOOLS["search"].shown()["inputSchema"]
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for name, values in ARGUMENTS.items():
+        for value in values:
+            body = {"question": QUESTION, name: value}
+            assert validator.is_valid(body) == SearchIn(data=body).is_valid(), (name, value)
+    assert not validator.is_valid({})
+    assert {*ARGUMENTS} == {*schema["properties"], "limit"}
 
 
 @pytest.mark.parametrize("tool", ["search", "ask"])
@@ -294,7 +320,7 @@ def test_500_tells_nothing(program: Client, monkeypatch: pytest.MonkeyPatch) -> 
     def explode(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("the secret of the house")
 
-    monkeypatch.setattr("protocols.asking.answer", explode)
+    monkeypatch.setattr("queries.asking.whole", explode)
     answer = send(program, request("tools/call", {"name": "ask", "arguments": {"question": QUESTION}}))
     error_of(answer, 500, -32603)
     assert "secret" not in answer.content.decode()

@@ -21,7 +21,7 @@ from queries.models import Query
 from queries.seals import seal, unseal
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
-from tests.makers import Party, ingest, make_key, with_key
+from tests.makers import Party, fresh, ingest, make_key, with_key
 
 QUESTION = "How long is the kettle's warranty?"
 
@@ -280,7 +280,7 @@ def test_poisoned_values_are_misses_and_recorded_as_misses(ours: Party) -> None:
         assert (answer["from_cache"], answer["answer"]) == (False, true)
     assert not any(used.from_cache for used in records(ours.tenant))
     assert Query.objects.for_tenant(ours.tenant).filter(from_cache=True).count() == 0
-    counted = cache.statistics(ours.tenant.pk)
+    counted = cache.statistics(fresh(ours.tenant))
     assert (counted["hits"], counted["misses"]) == (0, 2 + len(chosen))
 
 

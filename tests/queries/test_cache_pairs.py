@@ -15,7 +15,7 @@ from queries import cache
 from queries.answers import Ask, Turn
 from queries.cache import Name
 from queries.seals import unseal
-from ragsite.lib import redis_client
+from ragsite.lib import compact, redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, make_key
 from tests.outages import redis_waited_for
@@ -23,6 +23,7 @@ from tests.outages import redis_waited_for
 pytestmark = pytest.mark.django_db
 
 PAIRS = 1_000
+WITHIN = cache.Limits(seconds=60, room=10_000_000)
 DOCUMENTS = tuple(uuid7() for _ in range(4))
 
 
@@ -119,7 +120,7 @@ def test_a_thousand_pairs_that_differ_in_one_thing_share_no_answer(keys: Keys) -
         what, another = other(chance, one)
         seen[what] = seen.get(what, 0) + 1
         name, _ = look(keys, one)
-        cache.keep(name, query_id=uuid7(), shared={"answer": number})
+        cache.keep(name, WITHIN, query_id=uuid7(), body=compact.encoded({"answer": number}))
         found = look(keys, another)
         if found[1].stored is not None or cache.find(found[0]) is not None:
             shared.append((what, one, another))

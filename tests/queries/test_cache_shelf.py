@@ -17,9 +17,9 @@ from apikeys.callers import Caller
 from queries import cache
 from queries.answers import Ask
 from queries.cache import Name
-from ragsite.lib import redis_client
+from ragsite.lib import compact, redis_client
 from ragsite.lib.identifiers import uuid7
-from tests.makers import Party
+from tests.makers import Party, fresh
 from tests.outages import redis_waited_for
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,8 @@ def named(tenant: Tenant, number: int, *, version: int = 0) -> Name:
 
 def keep(tenant: Tenant, number: int, *, version: int = 0, **more: Any) -> None:
     time.sleep(0.002)  # what was used in one millisecond is in no order
-    cache.keep(named(tenant, number, version=version), query_id=uuid7(), shared={**ANSWER, **more})
+    name, within = named(tenant, number, version=version), cache.limits(fresh(tenant))
+    cache.keep(name, within, query_id=uuid7(), body=compact.encoded({**ANSWER, **more}))
 
 
 def is_kept(tenant: Tenant, number: int, *, version: int = 0) -> bool:
@@ -52,7 +53,7 @@ def is_kept(tenant: Tenant, number: int, *, version: int = 0) -> bool:
 
 
 def shelf(tenant: Tenant) -> dict[str, Any]:
-    numbers = cache.statistics(tenant.pk)
+    numbers = cache.statistics(fresh(tenant))
     return {name: numbers[name] for name in ("entries", "bytes", "evictions")}
 
 
@@ -111,11 +112,11 @@ def test_a_tenant_may_keep_none(ours: Party, limits: dict[str, int]) -> None:
 def test_limits_hold_within_the_sites(ours: Party, settings: Settings) -> None:
     settings.ANSWER_CACHE_SECONDS, settings.ANSWER_CACHE_BYTES = 60, 1_000
     settings.ANSWER_CACHE_MAX_SECONDS, settings.ANSWER_CACHE_MAX_BYTES = 100, 2_000
-    assert cache.limits(ours.tenant.pk) == (60, 1_000)
+    assert cache.limits(fresh(ours.tenant)) == (60, 1_000)
     limit(ours.tenant, seconds=80, bytes=1_500)
-    assert cache.limits(ours.tenant.pk) == (80, 1_500)
+    assert cache.limits(fresh(ours.tenant)) == (80, 1_500)
     limit(ours.tenant, seconds=10_000, bytes=10_000)
-    assert cache.limits(ours.tenant.pk) == (100, 2_000)
+    assert cache.limits(fresh(ours.tenant)) == (100, 2_000)
 
 
 def test_an_answer_lives_as_long_as_its_tenant_says(ours: Party) -> None:

@@ -20,10 +20,10 @@ from queries.cache import Name
 from queries.flight import Seat
 from queries.models import Query
 from queries.seals import Kept, seal
-from ragsite.lib import leases, redis_client, waiting
+from ragsite.lib import compact, leases, redis_client, waiting
 from ragsite.lib.errors import BudgetSpent
 from ragsite.lib.identifiers import uuid7
-from tests.makers import Party
+from tests.makers import Party, fresh
 from tests.model_server import Behaviour, ModelServer
 from tests.outages import redis_refused, redis_waited_for
 from tests.repeating import content, records
@@ -71,7 +71,7 @@ def test_all_who_ask_at_once_cost_one_call(ours: Party, model: ModelServer) -> N
     made = sorted(Query.objects.for_tenant(ours.tenant).values_list("from_cache", "answer"))
     assert made == [(False, "Three years [1]."), *[(True, "Three years [1].")] * 11]
     assert sorted(used.from_cache for used in records()) == [False, *[True] * 11]
-    counted = cache.statistics(ours.tenant.pk)
+    counted = cache.statistics(fresh(ours.tenant))
     assert (counted["hits"], counted["misses"]) == (11, 1)
 
 
@@ -115,7 +115,7 @@ def test_an_answer_that_is_not_kept_is_told_all_the_same(ours: Party, model: Mod
     assert model.calls == 1
     assert ask(ours.client)[0] == 200
     assert model.calls == 2
-    assert cache.statistics(ours.tenant.pk)["entries"] == 0
+    assert cache.statistics(fresh(ours.tenant))["entries"] == 0
 
 
 # At the door -------------------------------------------------------------------------------------------------
@@ -139,7 +139,8 @@ def lease_of(name: Name) -> Any:
 
 def put(name: Name, lease: Any = None) -> UUID:
     query_id = uuid7()
-    cache.keep(name, query_id=query_id, shared={"answer": "yes"}, lease=lease)
+    within = cache.Limits(seconds=60, room=100_000)
+    cache.keep(name, within, query_id=query_id, body=compact.encoded({"answer": "yes"}), lease=lease)
     return query_id
 
 

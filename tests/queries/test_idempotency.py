@@ -136,7 +136,9 @@ def test_a_failure_is_really_tried_again(ours: Party, model: ModelServer) -> Non
 
 
 def test_an_error_that_a_view_returns_is_not_kept(ours: Party, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queries.replies.whole", lambda *_: Response({"code": "unavailable"}, status=503))
+    monkeypatch.setattr(
+        "queries.replies.QueryFace.whole", lambda *_: Response({"code": "unavailable"}, status=503)
+    )
     assert ask(ours.client).status_code == 503
     assert not kept().exists()
 

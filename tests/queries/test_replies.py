@@ -14,7 +14,7 @@ from apikeys.models import Usage
 from queries import cache, recording
 from queries.models import Query
 from ragsite.lib import row_security
-from tests.makers import Party
+from tests.makers import Party, fresh
 from tests.model_server import Behaviour, ModelServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("kettle")]
@@ -175,10 +175,30 @@ def test_a_client_that_leaves_ends_the_call_and_is_on_record(
     assert model.calls == int(read_first)
 
 
+def test_a_cached_answer_has_the_bytes_of_a_fresh_one(ours: Party) -> None:
+    """Made, found on the long way, and on the short one."""
+    question = {"question": f"{QUESTION} \u2028 “Really?”"}
+    sent = [ours.client.post("/api/query", question, format="json").content for _ in range(3)]
+    streamed = b"".join(cast("Iterable[bytes]", ask(ours.client, **question).streaming_content))
+    sent.append(streamed.split(b"event: done\ndata: ")[1].removesuffix(b"\n\n"))
+    assert [json.loads(body)["from_cache"] for body in sent] == [False, True, True, True]
+    assert len({without_its_own(body) for body in sent}) == 1
+
+
+def without_its_own(body: bytes) -> bytes:
+    """With nothing in the place of what each request has for itself."""
+    answer = json.loads(body)
+    for name in ("id", "from_cache", "usage", "timings_ms", "response_time_ms"):
+        field = f'"{name}":{json.dumps(answer[name], separators=(",", ":"))}'.encode()
+        assert body.count(field) == 1, (field, body)
+        body = body.replace(field, b"")
+    return body
+
+
 def test_a_stream_fills_the_cache_that_whole_answers_come_from(ours: Party) -> None:
     events_of(ask(ours.client))
     assert ours.client.post("/api/query", {"question": QUESTION}, format="json").json()["from_cache"] is True
-    assert cache.statistics(ours.tenant.pk)["entries"] == 1
+    assert cache.statistics(fresh(ours.tenant))["entries"] == 1
 
 
 def test_accepting_event_streams_is_no_reason_for_refusal(ours: Party) -> None:

@@ -113,7 +113,7 @@ def test_more_than_have_room_are_refused(
     answer = ask(ours, stream=stream)
     assert answer.status_code == 200
     answer.close()
-    assert not rooms._taken
+    assert not rooms._seats._taken
 
 
 def test_quotes_need_no_room(ours: Party, settings: Settings) -> None:

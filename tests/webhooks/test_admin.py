@@ -11,7 +11,7 @@ from tests.accounts.test_admin import HOSTILE, page
 from tests.makers import Party, make_document, make_user
 from tests.webhooks.making import deliver, make_webhook, only
 from tests.webhooks.receiver import Receiver
-from webhooks import outbox
+from webhooks import endpoints, outbox
 from webhooks.models import Delivery, Endpoint, Event
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +63,18 @@ def test_an_address_inside_is_refused_on_the_form(operator: Client, ours: Party,
         answer = operator.post(path, form(ours, url="https://169.254.169.254/latest"))
         assert "no public network" in answer.content.decode()
     assert set(Endpoint.objects.across_tenants().values_list("url", flat=True)) == {URL}
+
+
+def test_one_too_many_is_refused_on_the_form(
+    operator: Client, ours: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "MOST_OF_A_TENANT", 1)
+    operator.post(reverse(ADD), form(ours))
+    answer = operator.post(reverse(ADD), form(ours, description="the second"))
+    assert answer.status_code == 200
+    assert "A tenant has no more than 1 webhooks." in answer.content.decode()
+    assert 'value="the second"' in answer.content.decode()
+    assert Endpoint.objects.for_tenant(ours.tenant).count() == 1
 
 
 def test_changed_and_switched(operator: Client, ours: Party) -> None:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from queries import corpora, evaluation
-from queries.evaluation import Scores
+from queries.evaluations.benchmarks import corpora, measuring
+from queries.evaluations.benchmarks.measuring import Scores
 
 
 class Command(BaseCommand):
@@ -36,14 +36,14 @@ class Command(BaseCommand):
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bar, evaluation.throwaway_tenant() as tenant:
+        with Progress(*columns, console=Console(stderr=True)) as bar, measuring.throwaway_tenant() as tenant:
             ingested = bar.add_task("documents", total=len(corpus.documents))
-            evaluation.load(tenant, corpus, progress=lambda: bar.advance(ingested))
+            measuring.load(tenant, corpus, progress=lambda: bar.advance(ingested))
             asked = bar.add_task("questions", total=len(corpus.questions))
-            rows = evaluation.run(
+            rows = measuring.run(
                 tenant, corpus.questions, measures=collection, progress=lambda: bar.advance(asked)
             )
-            rows |= evaluation.reference(tenant, corpus.questions, measures=collection)
+            rows |= measuring.reference(tenant, corpus.questions, measures=collection)
         self.stdout.write(
             json.dumps({collection: rows}, indent=2) if options["json"] else _table(collection, rows)
         )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from queries import metrics
+from queries.evaluations import metrics
 
 RANKING = ["a", "b", "c", "d", "e"]
 

@@ -4,8 +4,10 @@ Formulas as in Manning, Raghavan and Schütze, "Introduction to Information Retr
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Final
 
 
 def recall(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> float:
@@ -32,3 +34,18 @@ def hit(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> float
 
 def _discount(rank: int) -> float:
     return 1 / math.log2(rank + 1)
+
+
+_BY_NAME: Final[Mapping[str, Callable[[Sequence[str], AbstractSet[str]], float]]] = {
+    "hit@1": partial(hit, at=1),
+    "hit@5": partial(hit, at=5),
+    "recall@5": partial(recall, at=5),
+    "recall@10": partial(recall, at=10),
+    "MRR@10": partial(reciprocal_rank, at=10),
+    "nDCG@10": partial(ndcg, at=10),
+}
+
+
+def scores(names: Iterable[str], ranking: Sequence[str], *, relevant: AbstractSet[str]) -> dict[str, float]:
+    """Each of the measures, as people call them; at least one name is relevant."""
+    return {name: _BY_NAME[name](ranking, relevant) for name in names}

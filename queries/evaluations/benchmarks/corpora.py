@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from django.core.management.base import CommandError
 
-from queries import reports as annual_reports
+from queries.evaluations.benchmarks import reports as annual_reports
 
 
 @dataclass(frozen=True, slots=True)

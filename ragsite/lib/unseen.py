@@ -5,6 +5,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+from django.core.exceptions import ValidationError
+
 _WHITE: Final = "\t\n"
 _AS_SPACE: Final = frozenset("\r\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029\u2800")
 # Not seen, though Unicode counts them as letters or marks; by the selectors of variants whole texts are smuggled.
@@ -15,11 +17,30 @@ _UNSEEN = re.compile(
 _SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd")
 # These two are not seen either. They belong to the spelling of some scripts, so that it takes their neighbours to judge.
 JOINERS: Final = "\u200c\u200d"
+# Says of the character before it that it is an emoji, or is none.
+_EMOJI = re.compile("(?<=[^\ufe0e\ufe0f])[\ufe0e\ufe0f]")
 
 
 def visible(text: str) -> str:
     """The text without the characters that are not seen; joiners stay, and odd kinds of white space become spaces."""
     return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
+
+
+def check_name(name: str) -> None:
+    """For what people call something, which stands on one line beside the names of others. Raises Django's
+    ValidationError (`unseen`), which its forms and the API's serializers both know."""
+    found = sorted({character for character in _EMOJI.sub("", name) if _is_hidden(character)})
+    if found:
+        named = ", ".join(f"U+{ord(character):04X}" for character in found[:5])
+        raise ValidationError(
+            f"A name has no characters that hide or turn others, such as {named}.", code="unseen"
+        )
+    if name and not name.strip(JOINERS).strip():
+        raise ValidationError("A name has something to be seen.", code="unseen")
+
+
+def _is_hidden(character: str) -> bool:
+    return character in _WHITE or _shown(character) != character
 
 
 @lru_cache(maxsize=4096)

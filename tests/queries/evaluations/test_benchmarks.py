@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import Tenant
 from documents.models import Chunk, Document
-from queries import corpora, evaluation
+from queries.evaluations.benchmarks import corpora, measuring
 
 SUBJECTS = ["kettles", "gardens", "mills", "rivers", "clocks", "bridges"]
 
@@ -70,7 +70,7 @@ def test_figures_come_out_and_nothing_stays(
     rows = json.loads(capsys.readouterr().out)[collection]
     assert {"dense", "BM25", "hybrid"} <= set(rows)
     for ranking in rows.values():
-        assert set(evaluation.METRICS[collection]) <= set(ranking)
+        assert set(measuring.MEASURES[collection]) <= set(ranking)
         assert ranking.get("nDCG@10", 1.0) == ranking.get("hit@5", 1.0) == 1.0
     if collection == "xquad":
         assert rows["hybrid"]["answer has gold span"] == 1.0
@@ -92,7 +92,7 @@ def test_an_interrupt_leaves_nothing(xquad: Path, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "_ingest" if step == "load" else "_score", interrupted)
+    monkeypatch.setattr(measuring, "_ingest" if step == "load" else "_score", interrupted)
     with pytest.raises(KeyboardInterrupt):
         call_command("evaluate", "xquad", str(xquad))
     assert not Tenant.objects.exists()

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from documents import lexical
-from queries import evaluation, reports
+from queries.evaluations.benchmarks import measuring, reports
 
 ROWS = [item for items in reports._TABLES.values() for item in items]
 
@@ -46,7 +46,7 @@ def test_a_passage_counts_only_with_its_figure(
     call_command("evaluate", "reports", "--json")
     rows = json.loads(capsys.readouterr().out)["reports"]
     for ranking in rows.values():
-        assert set(evaluation.METRICS["reports"]) <= set(ranking)
+        assert set(measuring.MEASURES["reports"]) <= set(ranking)
     # By their documents alone all would be found at once.
     assert rows["BM25"]["hit@1"] < 1 > rows["dense"]["hit@1"]
     assert rows["hybrid"]["MRR@10"] > 0

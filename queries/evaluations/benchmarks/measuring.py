@@ -10,6 +10,7 @@ from functools import partial
 from secrets import token_hex
 from statistics import fmean
 from time import perf_counter
+from typing import Final
 
 from django.db import connection
 from Stemmer import Stemmer
@@ -19,8 +20,9 @@ from apikeys.purses import Purse
 from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
-from queries import generation, metrics, sources
-from queries.corpora import Corpus, Question
+from queries import generation, sources
+from queries.evaluations import metrics
+from queries.evaluations.benchmarks.corpora import Corpus, Question
 from queries.generation import Brief
 from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid
@@ -31,22 +33,10 @@ WORKERS = 2
 Ranking = Sequence[str]
 Scores = dict[str, float]
 
-METRICS: Mapping[str, Mapping[str, Callable[[Ranking, frozenset[str]], float]]] = {
-    "cranfield": {
-        "nDCG@10": lambda ranking, relevant: metrics.ndcg(ranking, relevant, at=10),
-        "recall@5": lambda ranking, relevant: metrics.recall(ranking, relevant, at=5),
-        "recall@10": lambda ranking, relevant: metrics.recall(ranking, relevant, at=10),
-        "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
-    },
-    "reports": {
-        "hit@1": lambda ranking, relevant: metrics.hit(ranking, relevant, at=1),
-        "hit@5": lambda ranking, relevant: metrics.hit(ranking, relevant, at=5),
-        "MRR@10": lambda ranking, relevant: metrics.reciprocal_rank(ranking, relevant, at=10),
-    },
-    "xquad": {
-        "hit@1": lambda ranking, relevant: metrics.hit(ranking, relevant, at=1),
-        "hit@5": lambda ranking, relevant: metrics.hit(ranking, relevant, at=5),
-    },
+MEASURES: Final[Mapping[str, Sequence[str]]] = {
+    "cranfield": ("nDCG@10", "recall@5", "recall@10", "MRR@10"),
+    "reports": ("hit@1", "hit@5", "MRR@10"),
+    "xquad": ("hit@1", "hit@5"),
 }
 
 
@@ -144,7 +134,7 @@ def _ranking(question: Question, found: Iterable[tuple[str, str, str]]) -> Ranki
 
 
 def _score(ranking: Ranking, question: Question, measures: str) -> Scores:
-    return {name: measure(ranking, question.relevant) for name, measure in METRICS[measures].items()}
+    return metrics.scores(MEASURES[measures], ranking, relevant=question.relevant)
 
 
 def legs(found: Found) -> dict[str, list[Hit]]:
