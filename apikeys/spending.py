@@ -1,10 +1,9 @@
-"""What asking models takes, in tokens and money; and the tab on which a request has it."""
+"""What asking models takes, in tokens and money."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
-from uuid import UUID
 
 # What the columns hold: what is more is cut rather than lost.
 MAX_TOKENS = 2**31 - 1
@@ -13,9 +12,8 @@ MAX_COST = Decimal(999_999)
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What an answer took from a model; cost in US dollars."""
+    """What an answer took from models; cost in US dollars."""
 
-    from_cache: bool = False
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
@@ -23,7 +21,6 @@ class Spent:
     def plus(self, other: "Spent") -> "Spent":
         """What both took."""
         return Spent(
-            from_cache=self.from_cache and other.from_cache,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cost_usd=self.cost_usd + other.cost_usd,
@@ -33,23 +30,10 @@ class Spent:
         """As the columns can hold it. What is no amount, or less than none, counts as none: no sum survives a NaN."""
         cost = self.cost_usd if self.cost_usd.is_finite() else Decimal(0)
         return Spent(
-            from_cache=self.from_cache,
             prompt_tokens=min(max(self.prompt_tokens, 0), MAX_TOKENS),
             completion_tokens=min(max(self.completion_tokens, 0), MAX_TOKENS),
             cost_usd=min(max(cost, Decimal(0)), MAX_COST),
         )
-
-
-@dataclass(slots=True)
-class Tab:
-    """What a request has open at its budgets: accounts, the names of its reservations, what each call took."""
-
-    accounts: tuple[UUID, ...] = ()
-    held: list[str] = field(default_factory=list)
-    taken: list[Spent] = field(default_factory=list)
-
-    def spent(self) -> Spent:
-        return total(self.taken)
 
 
 def total(parts: Iterable[Spent]) -> Spent:

@@ -19,8 +19,10 @@ from django.http import HttpRequest
 from redis import Redis
 from rest_framework.request import Request
 
+from apikeys import tabs
 from apikeys.callers import Caller
-from apikeys.spending import Spent, Tab
+from apikeys.spending import Spent
+from apikeys.tabs import Tab
 from ragsite.lib import months, redis_client, row_security
 from ragsite.lib.identifiers import made_at
 from ragsite.lib.middleware import elapsed_ms, request_id
@@ -30,7 +32,6 @@ STREAM = "records"
 _PAGE = 1_000  # records of the stream that are read at once
 FIRST_ERROR = 400  # HTTP's: what lies below is a success
 _RECORDED = "ragsite.recorded"  # in request.META
-_SPENT = "ragsite.spent"
 COLUMNS = {
     "id": "uuid",
     "tenant_id": "uuid",
@@ -69,7 +70,6 @@ MAX_ENDPOINT, MAX_METHOD = 100, 10
 _SETTLE = redis_client.Script((Path(__file__).parent / "settle.lua").read_text(encoding="utf-8"))
 
 
-_tabs: dict[UUID, Tab] = {}  # of the requests that are being answered, by their ids; their records close them
 _stale: set[str] = set()  # counters in Redis that have missed what was written to Postgres directly
 
 
@@ -83,6 +83,7 @@ class Entry:
     milliseconds: float
     key_id: UUID | None = None
     user_id: UUID | None = None
+    from_cache: bool = False
     spent: Spent = field(default_factory=Spent)
 
     def row(self) -> tuple[Any, ...]:
@@ -99,21 +100,11 @@ class Entry:
             self.status,
             self.status < FIRST_ERROR,
             max(0.0, float(self.milliseconds)) if math.isfinite(self.milliseconds) else 0.0,
-            spent.from_cache,
+            self.from_cache,
             spent.prompt_tokens,
             spent.completion_tokens,
             spent.cost_usd,
         )
-
-
-def spend(request: HttpRequest | Request, spent: Spent) -> None:
-    """Notes on a request what its answer took."""
-    request.META[_SPENT] = spent
-
-
-def spent(request: HttpRequest | Request) -> Spent:
-    found: Spent = request.META.get(_SPENT) or Spent()
-    return found
 
 
 def mark_recorded(request: HttpRequest | Request) -> None:
@@ -142,27 +133,15 @@ def record_request(request: HttpRequest | Request, caller: Caller, *, status: in
             method=str(request.method),
             status=status,
             milliseconds=elapsed_ms(request),
-            spent=spent(request),
         )
     )
 
 
-def tab(request: UUID) -> Tab:
-    """The tab of a request that is being answered."""
-    return _tabs.setdefault(request, Tab())
-
-
-def taken(request: UUID) -> Spent:
-    """What a request that is being answered has taken from models until now."""
-    open_tab = _tabs.get(request)
-    return open_tab.spent().within_bounds() if open_tab is not None else Spent()
-
-
 def record(entry: Entry) -> None:
     """Keeps a record safe before the request is answered: on the stream, or else in Postgres."""
-    owed = _tabs.pop(entry.id, None)
+    owed = tabs.close(entry.id)
     if owed is not None:
-        entry = replace(entry, spent=owed.spent().within_bounds())
+        entry = replace(entry, from_cache=owed.from_cache, spent=owed.spent())
     try:
         redis_client.guarded(lambda client: _append(client, entry, owed))
     except redis_client.DOWN:
@@ -172,9 +151,11 @@ def record(entry: Entry) -> None:
 
 
 def settle(entry: Entry) -> None:
-    """As `record`, of what was no request: only where it has reserved something, which is on record then."""
-    if entry.id in _tabs:
+    """As `record`, of what was no request: only where a model was to be paid, which is on record then."""
+    if tabs.of(entry.id).taken:
         record(entry)
+    else:
+        tabs.close(entry.id)
 
 
 def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
@@ -212,7 +193,7 @@ def to_stream(entry: Entry) -> dict[str, str]:
         "method": entry.method,
         "status": str(entry.status),
         "ms": str(entry.milliseconds),
-        "from_cache": "1" if entry.spent.from_cache else "",
+        "from_cache": "1" if entry.from_cache else "",
         "prompt_tokens": str(entry.spent.prompt_tokens),
         "completion_tokens": str(entry.spent.completion_tokens),
         "cost_usd": str(entry.spent.cost_usd),
@@ -241,8 +222,8 @@ def from_stream(fields: Mapping[str, str]) -> Entry:
         method=fields["method"],
         status=int(fields["status"]),
         milliseconds=float(fields["ms"]),
+        from_cache=bool(fields.get("from_cache")),
         spent=Spent(
-            from_cache=bool(fields.get("from_cache")),
             prompt_tokens=int(fields.get("prompt_tokens", 0)),
             completion_tokens=int(fields.get("completion_tokens", 0)),
             cost_usd=Decimal(fields.get("cost_usd", 0)),
@@ -254,7 +235,7 @@ def from_stream(fields: Mapping[str, str]) -> Entry:
 def write(entries: Iterable[Entry]) -> None:
     """Copies records into Postgres; a record that is there already is left as it is, unless it was a hit's and was none."""
     # In one order, so that two writers cannot deadlock; of two with one id the one that knows better comes first.
-    ranked = sorted(entries, key=lambda entry: (entry.id, entry.spent.from_cache))
+    ranked = sorted(entries, key=lambda entry: (entry.id, entry.from_cache))
     rows = [entry.row() for entry in ranked]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in COLUMNS]
     with row_security.across(), connection.cursor() as cursor:  # a batch holds many tenants' records

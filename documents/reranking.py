@@ -7,20 +7,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
 
+from apikeys import prices
+from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from documents import chunking
 from documents.hits import Hit
+from ragsite.lib import tokens
 from ragsite.lib.errors import ClientLeft, ModelFailed, ModelTimeout, Unavailable
 
 if TYPE_CHECKING:
-    from ragsite.lib.reranker import Reranker, Scores
+    from ragsite.lib.reranker import Reranker
 
 NONE = "none"
 _FORMS: dict[str, Literal["documents", "texts"]] = {
@@ -28,8 +30,6 @@ _FORMS: dict[str, Literal["documents", "texts"]] = {
     "jina": "documents",
     "tei": "texts",
 }
-_SEARCHES = 1_000  # that the price is of
-_MILLION = Decimal(1_000_000)
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +38,7 @@ logger = logging.getLogger(__name__)
 class Reranked:
     """What became of the reranking: `failure` is the code of the error for which the fused order stands, or empty."""
 
-    model: str
     milliseconds: float
-    spent: Spent
     failure: str = ""
 
 
@@ -59,7 +57,6 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
     texts = [chunking.in_context(hit.text, title=hit.title, heading=hit.heading) for hit in first]
     purse.reserve(_most(question, texts))
     began = perf_counter()
-    told = partial(_told, began=began)
     try:
         scores = endpoint.scores(configured(), question, texts)
     except ClientLeft:
@@ -67,13 +64,13 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
         raise
     except (ModelFailed, ModelTimeout, Unavailable) as error:
         # One that took too long may be on the vendor's bill; one that was refused, or never arrived, is free.
-        owed = Spent(cost_usd=purse.reserved if isinstance(error, ModelTimeout) else Decimal(0))
-        purse.take(owed)
+        if isinstance(error, ModelTimeout):
+            purse.take(Spent(cost_usd=purse.reserved))
         logger.warning("the reranker gave no order: %s", error.detail)
-        return [*first, *rest], told(spent=owed, failure=error.error_code)
-    spent = _spent(scores)
-    purse.take(spent)
-    return [*_ordered(first, scores.scores), *rest], told(spent=spent)
+        return [*first, *rest], Reranked(_since(began), error.error_code)
+    cost = prices.cost(settings.RERANK_MODEL, Amount(scores.tokens, searches=scores.searches))
+    purse.take(Spent(prompt_tokens=scores.tokens, cost_usd=cost))
+    return [*_ordered(first, scores.scores), *rest], Reranked(_since(began))
 
 
 def _ordered(hits: Sequence[Hit], scores: Sequence[float | None]) -> list[Hit]:
@@ -82,9 +79,8 @@ def _ordered(hits: Sequence[Hit], scores: Sequence[float | None]) -> list[Hit]:
     return sorted(scored, key=lambda hit: (hit.rerank is None, -(hit.rerank or 0.0)))
 
 
-def _told(*, began: float, spent: Spent | None = None, failure: str = "") -> Reranked:
-    milliseconds = round((perf_counter() - began) * 1000, 1)
-    return Reranked(settings.RERANK_MODEL, milliseconds, spent or Spent(), failure)
+def _since(moment: float) -> float:
+    return round((perf_counter() - moment) * 1000, 1)
 
 
 def configured() -> "Reranker":
@@ -100,18 +96,7 @@ def configured() -> "Reranker":
     )
 
 
-def _spent(scores: "Scores") -> Spent:
-    return Spent(prompt_tokens=scores.tokens, cost_usd=_cost(tokens=scores.tokens, searches=scores.searches))
-
-
 def _most(question: str, texts: Sequence[str]) -> Decimal:
-    """What the call may cost. The question is read with each text, and a token has a byte at least."""
-    tokens = sum(len(text.encode()) + len(question.encode()) for text in texts)
-    return _cost(tokens=tokens, searches=1)
-
-
-def _cost(*, tokens: int, searches: int) -> Decimal:
-    """US dollars, to the millionth."""
-    by_token, _ = settings.MODEL_PRICES.get(settings.RERANK_MODEL, (0.0, 0.0))
-    micros = tokens * by_token + searches * settings.RERANK_SEARCH_PRICE * 1_000_000 / _SEARCHES
-    return round(micros) / _MILLION
+    """What the call may cost. The question is read with each text."""
+    read = sum(tokens.most(text) + tokens.most(question) for text in texts)
+    return prices.most([settings.RERANK_MODEL], Amount(read, searches=1))

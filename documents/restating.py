@@ -44,13 +44,7 @@ def embed(space: EmbeddingSpace, chunks: Sequence[Stored]) -> Vectors:
             model, [chunk.text for chunk in chunks], patience_seconds=spaces.patience(space)
         )
     except (ModelFailed, ModelTimeout) as error:
-<<<<<<< HEAD
         embeddings.dimensions(model)  # raises where it is the model, and not these texts
-=======
-        from ragsite.lib import embedding_probe  # noqa: PLC0415  what it imports is dear, and seldom needed
-
-        embedding_probe.dimensions(model)  # raises where it is the model, and not these texts
->>>>>>> site
         if len(chunks) > 1:
             raise TooMuch from error
         # A machine that is busy may be quicker later, and the chunk would have lost its second half.

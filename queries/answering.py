@@ -10,11 +10,12 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import Tenant
+from apikeys import tabs
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
 from documents import search
 from documents.search import Found, Scope
-from queries import attempts, followups, generation, history, sources, tracing, trials
+from queries import followups, generation, history, sources, trials
 from queries.answers import Answer, Ask
 from queries.followups import Standalone
 from queries.generation import Brief, Generated
@@ -93,12 +94,12 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID, replay_of: UUID | None =
 
 
 def attempt(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
-    """The answer as it would be, for whoever measures answers: in no history, and paid like any other."""
-    try:
-        with trials.answering_with(trial.model):
-            return _answered(_allowed(caller, ask, query_id, trial))
-    finally:
-        attempts.close(query_id)
+    """The answer as it would be, for whoever measures answers: in no history, and paid like any other.
+
+    Its tab is for the caller to close (`usage.settle`).
+    """
+    with trials.answering_with(trial.model):
+        return _answered(_allowed(caller, ask, query_id, trial))
 
 
 def _answered(question: _Question) -> Answer:
@@ -146,14 +147,7 @@ def _streamed(question: _Question) -> Generator[Part, None, None]:
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """The client left before its answer's end, and the history says so."""
     with turns.turn(for_client=False):
-        history.save_failure(
-            caller,
-            ask,
-            query_id=query_id,
-            code=ClientLeft.code,
-            milliseconds=milliseconds,
-            trace=tracing.left_behind(query_id),
-        )
+        history.save_failure(caller, ask, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds)
 
 
 def _room(caller: Caller) -> AbstractContextManager[None]:
@@ -164,7 +158,7 @@ def _room(caller: Caller) -> AbstractContextManager[None]:
 def _allowed(caller: Caller, ask: Ask, query_id: UUID, trial: Trial = AS_SET) -> _Question:
     started = perf_counter()
     tenant, within = trial.applied(caller.tenant()), scope(caller, ask)
-    trace = Trace(caller, ask, tenant)
+    trace = tabs.of(query_id).story = Trace(caller, ask, tenant)
     return _Question(caller, ask, query_id, tenant, within, started, trial, trace, _deadline())
 
 
@@ -184,11 +178,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
                 query_id=question.query_id,
                 code=error.error_code,
                 milliseconds=_since(question.started),
-                trace=question.trace.stored(),
             )
-        raise
-    except GeneratorExit:  # the client left, and whoever sent the stream calls `leave`
-        tracing.leave_behind(question.query_id, question.trace)
         raise
 
 
@@ -213,7 +203,6 @@ def _meant(question: _Question) -> Standalone:
         ask.turns,
         rarity=lambda text: {term.word: term.idf for term in search.terms_of(tenant_id, text)},
         purse=question.purse(),
-        noted=attempts.book(question.query_id),
     )
 
 
@@ -244,7 +233,6 @@ def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
             purse=question.purse(),
             turns=ask.turns,
             prompt=question.prompt(),
-            noted=attempts.book(question.query_id),
             stands_in=tenant.quotes_without_model,
         )
     )
@@ -255,16 +243,14 @@ def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
 
 def _made(question: _Question, prepared: _Prepared, generated: Generated, *, generating: float) -> Answer:
     meant, found, ask = prepared.meant, prepared.found, question.ask
-    spent = meant.spent.plus(generated.spent)
-    if found.reranked:
-        spent = spent.plus(found.reranked.spent)
     return Answer(
         query_id=question.query_id,
         tenant=question.tenant,
         question=ask.question,
-        generated=replace(generated, spent=spent),
+        generated=generated,
         sources=prepared.brief.sources,
         timings_ms={**meant.timings_ms, **found.timings_ms, "generate": _since(generating)},
+        spent=tabs.of(question.query_id).spent(),
         standalone=meant.text if meant.text != ask.question else None,
         conversation=ask.conversation,
         trace=question.trace.stored(),

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from accounts.models import Tenant
+from apikeys.spending import Spent
 from documents.hits import Hit
 from queries.generation import Generated
 from queries.models import Query
@@ -53,9 +54,10 @@ _PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"questi
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; times in milliseconds. `shared` is what everyone who asks the same may be given.
+    """An answer, and what it took; times in milliseconds. `shared` is what everyone who asks the same may be given.
 
-    `tenant` as it was set then. `standalone`: the follow-up as it was looked for; None where the question was looked for as it was asked.
+    `tenant` as it was set then. `standalone`: the follow-up as it was looked for; None where the question was looked for
+    as it was asked.
     `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
     """
 
@@ -65,6 +67,7 @@ class Answer:
     generated: Generated
     sources: Sequence[Source]
     timings_ms: Mapping[str, float]
+    spent: Spent = field(default_factory=Spent)
     standalone: str | None = None
     conversation: UUID | None = None
     trace: Mapping[str, Any] = field(default_factory=dict)

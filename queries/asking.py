@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework.request import Request
 
-from apikeys import callers, usage
+from apikeys import callers
 from apikeys.callers import Caller
 from queries import answering, cache, flight, history, lookup, sources
 from queries.answering import Part
@@ -23,7 +23,7 @@ Given = Answer | Kept
 
 
 def whole(request: Request, ask: Ask, *, use_cache: bool = True) -> Given:
-    """The answer, on record in the history; what it took is noted for the record of use.
+    """The answer, on record in the history.
 
     Raises what `answering.answer` raises, to whoever makes it and, of the model's failures, to those who wait for it.
     """
@@ -34,7 +34,6 @@ def whole(request: Request, ask: Ask, *, use_cache: bool = True) -> Given:
     with boarded.leading():
         made = answering.answer(caller, ask, query_id=request_id(request))
         boarded.land(made)
-    usage.spend(request, made.generated.spent)
     return made
 
 
@@ -42,8 +41,7 @@ class Parts(Iterator[Part]):
     """What `answering.stream` gives, for whoever waits for it too. Whoever reads them closes them, at their end or
     before: then one of those who wait makes the answer."""
 
-    def __init__(self, request: Request, seat: Seat, parts: Any) -> None:
-        self._request = request
+    def __init__(self, seat: Seat, parts: Any) -> None:
         self._seat = seat
         self._parts = parts
 
@@ -52,7 +50,6 @@ class Parts(Iterator[Part]):
             part: Part = next(self._parts)
             if isinstance(part, Answer):
                 self._seat.land(part)
-                usage.spend(self._request, part.generated.spent)
             return part
 
     def close(self) -> None:
@@ -67,14 +64,12 @@ def stream(request: Request, ask: Ask, *, use_cache: bool = True) -> Parts | Kep
     boarded = _boarded(request, caller, ask, use_cache=use_cache)
     if isinstance(boarded, Kept):
         return boarded
-    return Parts(request, boarded, answering.stream(caller, ask, query_id=request_id(request)))
+    return Parts(boarded, answering.stream(caller, ask, query_id=request_id(request)))
 
 
 def passages(request: Request, ask: Ask) -> list[dict[str, Any]]:
     """The passages that an answer would be made from, as the API shows sources."""
     found = answering.retrieve(callers.of(request), ask, query_id=request_id(request))
-    if found.reranked:
-        usage.spend(request, found.reranked.spent)
     return sources.shown(sources.each(found.hits))
 
 

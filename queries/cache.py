@@ -25,7 +25,7 @@ from redis import Redis
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.callers import Caller
-from queries import generation, prompts
+from queries import makers
 from queries.answers import Ask
 from queries.seals import Kept, seal, unseal
 from ragsite.lib import redis_client
@@ -75,28 +75,11 @@ def digest(ask: Ask) -> str:
     """Names an answer by all that decides it, besides tenant, rights and corpus version."""
     # Neither NFKC nor casefold: 10² is not 102, and a Maße no Masse.
     plain = " ".join(unicodedata.normalize("NFC", ask.question).lower().split())
-    decided_by = _ENCODER.encode([plain, ask.parameters(), _makers()])
+    decided_by = _ENCODER.encode([plain, ask.parameters(), makers.named()])
     return sha256(decided_by.encode()).hexdigest()
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, default=str)
-
-
-def _makers() -> list[Any]:
-    """What finds and writes answers. A change of the embedding space that serves raises the corpus version."""
-    settled = (
-        "ANSWER_PROVIDER",
-        "ANSWER_BASE_URL",
-        "ANSWER_MODEL",
-        "ANSWER_FALLBACK_MODELS",
-        "ANSWER_MAX_TOKENS",
-        "ANSWER_WINDOW_TOKENS",
-        "RERANK_PROVIDER",
-        "RERANK_URL",
-        "RERANK_MODEL",
-        "RERANK_CANDIDATES",
-    )
-    return [*(getattr(settings, name) for name in settled), prompts.VERSION, generation.EXTRACTIVE_MODEL]
 
 
 def name(caller: Caller, version: int, digest: str) -> Name:

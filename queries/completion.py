@@ -5,7 +5,7 @@ from contextlib import closing
 
 from django.conf import settings
 
-from queries import attempts, defusing, prompts, support, trials
+from queries import defusing, prompts, support, trials
 from queries.bills import Bill
 from queries.chat_models import ChatModel
 from queries.generation import Brief, Generated
@@ -17,9 +17,8 @@ from ragsite.lib.llm import ChatEndpoint, Completion, Messages
 def complete(brief: Brief) -> Generated:
     """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
     messages = _messages(brief)
-    bill = Bill(brief.purse, messages, brief.noted)
-    completion = llm.complete(endpoints(), messages, ledger=bill)
-    return _generated(defusing.harmless(completion.text, brief.sources), brief, completion, bill)
+    completion = llm.complete(endpoints(), messages, ledger=Bill(brief.purse, messages))
+    return _generated(defusing.harmless(completion.text, brief.sources), brief, completion)
 
 
 def stream(brief: Brief) -> Generator[str | Generated, None, None]:
@@ -28,7 +27,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
     Closing it closes the call to the model.
     """
     messages = _messages(brief)
-    bill = Bill(brief.purse, messages, brief.noted)
+    bill = Bill(brief.purse, messages)
     told = llm.stream(endpoints(), messages, ledger=bill)
     completions: list[Completion] = []
 
@@ -47,7 +46,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
             yield text
     if not shown:
         yield prompts.NOT_FOUND
-    yield _generated("".join(shown), brief, completions[0], bill)
+    yield _generated("".join(shown), brief, completions[0])
 
 
 def _messages(brief: Brief) -> Messages:
@@ -80,7 +79,7 @@ def endpoint_of(listed: ChatModel) -> ChatEndpoint:
     )
 
 
-def _generated(text: str, brief: Brief, completion: Completion, bill: Bill) -> Generated:
+def _generated(text: str, brief: Brief, completion: Completion) -> Generated:
     """A model's text is hostile input: by now it is harmless, and where it is shown it is escaped."""
     text = text or prompts.NOT_FOUND
     found = prompts.NOT_FOUND not in text
@@ -89,7 +88,5 @@ def _generated(text: str, brief: Brief, completion: Completion, bill: Bill) -> G
         found=found,
         generator="openai",
         model=completion.model,
-        spent=attempts.spent(bill.attempts),
-        attempts=tuple(bill.attempts),
         unsupported=support.unsupported(text, brief.sources) if found else (),
     )

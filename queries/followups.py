@@ -11,11 +11,9 @@ from time import perf_counter
 from typing import Final
 
 from apikeys.purses import Purse
-from apikeys.spending import Spent
 from documents import lexical
 from queries import citations, generation, prompts
 from queries.answers import Turn
-from queries.attempts import Attempt
 
 Rarity = Callable[[str], Mapping[str, float]]
 """The inverse document frequency, in the corpus that is asked, of each index term of a text that it has."""
@@ -40,27 +38,24 @@ _WORD = re.compile(r"\w(?:[\w'’.,:/_-]*\w)?")
 
 @dataclass(frozen=True, slots=True)
 class Standalone:
-    """`text` is what is looked for; `spent` is what a model took to write it."""
+    """What is looked for, and how long it took to say so."""
 
     text: str
-    spent: Spent = field(default_factory=Spent)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 
-def standalone(
-    question: str, turns: Sequence[Turn], *, rarity: Rarity, purse: Purse, noted: list[Attempt]
-) -> Standalone:
+def standalone(question: str, turns: Sequence[Turn], *, rarity: Rarity, purse: Purse) -> Standalone:
     """The question as it is meant after these turns, oldest first; the question itself where it leaves nothing out."""
     if not turns:
         return Standalone(question)
     started = perf_counter()
-    text, spent = "", Spent()
+    text = ""
     if generation.is_by_model():
         from queries import rewriting  # noqa: PLC0415  what it imports is dear, and needed only here
 
-        text, spent = rewriting.rewritten(question, turns, purse=purse, noted=noted)
+        text = rewriting.rewritten(question, turns, purse=purse)
     text = text or by_rule(question, turns, rarity=rarity)
-    return Standalone(text, spent, {"rewrite": round((perf_counter() - started) * 1000, 1)})
+    return Standalone(text, {"rewrite": round((perf_counter() - started) * 1000, 1)})
 
 
 def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:

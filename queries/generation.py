@@ -3,14 +3,12 @@
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 
 from apikeys.purses import Purse
-from apikeys.spending import Spent
-from queries import attempts, defusing, extractive, prompts
-from queries.attempts import Attempt
+from queries import defusing, extractive, prompts
 from queries.sources import Source
 from queries.support import Unsupported
 from ragsite.lib import turns
@@ -18,8 +16,8 @@ from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavaila
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
-# The best passage of a question that the documents do answer scores less than this for 2.4 % of XQuAD's questions
-# and 0.4 % of Cranfield's; of questions asked of the other collection, 11 % (of XQuAD's) and 4 % score more.
+# The best passage scores less than this for 1.9 % of XQuAD's own questions, 0.4 % of Cranfield's and none of the
+# reports'; of other collections' questions 3.8 %, 7.5 % and 3.6 % score more (docs/benchmarks.md, "What was tried").
 NEAR_ENOUGH = 0.43
 # When a quotation may stand in for a model's answer: not where a budget is spent.
 _NO_ANSWER = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
@@ -29,8 +27,9 @@ _NO_ANSWER = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
 class Brief:
     """What an answer is made from, and how.
 
-    `question` as it is meant after the `turns` before it, and `asked` as it was asked, which a model is told together with
-    them; `prompt` is what it is told besides the site's own instructions. `noted` is where each attempt is noted, whatever comes of it. `stands_in`: where no model answers, quote.
+    `question` as it is meant after the `turns` before it, and `asked` as it was asked, which a model is told together
+    with them; `prompt` is what it is told besides the site's own instructions. What it takes is paid from the `purse`
+    and noted there. `stands_in`: where no model answers, quote.
     """
 
     question: str
@@ -40,7 +39,6 @@ class Brief:
     purse: Purse
     turns: Sequence[tuple[str, str]] = ()
     prompt: str = ""
-    noted: list[Attempt] = field(default_factory=list)
     stands_in: bool = False
 
 
@@ -48,17 +46,15 @@ class Brief:
 class Generated:
     """`found` is False when the answer is that the documents do not say.
 
-    `fallback`: it was quoted because no model answered. `attempts`: every request to a model, in order. `unsupported`
-    are the sentences of the text that no source supports, as far as words can tell.
+    `fallback`: it was quoted because no model answered. `unsupported` are the sentences of the text that no source
+    supports, as far as words can tell.
     """
 
     text: str
     found: bool
     generator: str
     model: str
-    spent: Spent = field(default_factory=Spent)
     fallback: bool = False
-    attempts: tuple[Attempt, ...] = ()
     unsupported: tuple[Unsupported, ...] = ()
 
 
@@ -82,13 +78,12 @@ def generate(brief: Brief) -> Generated:
         return _extract(brief)
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    before = len(brief.noted)
     try:
         return completion.complete(brief)
     except _NO_ANSWER:
         if not brief.stands_in:
             raise
-        return _stand_in(brief, brief.noted[before:])
+        return _stand_in(brief)
 
 
 def stream(brief: Brief) -> Generator[str | Generated, None, None]:
@@ -101,7 +96,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
         return
     from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
-    before, shown = len(brief.noted), False
+    shown = False
     try:
         with closing(completion.stream(brief)) as parts:
             for part in parts:
@@ -110,7 +105,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
     except _NO_ANSWER:
         if shown or not brief.stands_in:
             raise
-        yield from _in_pieces(_stand_in(brief, brief.noted[before:]))
+        yield from _in_pieces(_stand_in(brief))
 
 
 def pieces(text: str) -> list[str]:
@@ -123,8 +118,8 @@ def _in_pieces(extracted: Generated) -> Iterator[str | Generated]:
     yield extracted
 
 
-def _stand_in(brief: Brief, asked: Sequence[Attempt]) -> Generated:
-    return replace(_extract(brief), fallback=True, spent=attempts.spent(asked), attempts=tuple(asked))
+def _stand_in(brief: Brief) -> Generated:
+    return replace(_extract(brief), fallback=True)
 
 
 def _extract(brief: Brief) -> Generated:

@@ -1,17 +1,16 @@
 """The history of questions and answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from accounts.tenancy import TenantQuerySet
-from apikeys import usage
+from apikeys import tabs
 from apikeys.callers import Caller
-from queries import attempts, conversations
+from queries import conversations
 from queries.answers import Answer, Ask
-from queries.attempts import Attempt
 from queries.models import Feedback, Query
 from queries.sources import shown
 from ragsite.lib.identifiers import made_at
@@ -30,10 +29,6 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
         unsupported=[span._asdict() for span in generated.unsupported],
         generator=generated.generator,
         model=generated.model,
-        prompt_tokens=generated.spent.prompt_tokens,
-        completion_tokens=generated.spent.completion_tokens,
-        cost_usd=generated.spent.cost_usd,
-        attempts=_shown(attempts.close(made.query_id)),
         timings_ms=dict(made.timings_ms),
         response_time_ms=milliseconds,
         status=Query.Status.ANSWERED if generated.found else Query.Status.NOT_FOUND,
@@ -41,44 +36,35 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
     )
 
 
-def save_failure(
-    caller: Caller,
-    ask: Ask,
-    *,
-    query_id: UUID,
-    code: str,
-    milliseconds: float,
-    trace: Mapping[str, Any] | None = None,
-) -> None:
-    """One that was not answered, with what it took all the same. To be called before its record of use is written."""
-    taken = usage.taken(query_id)
+def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, milliseconds: float) -> None:
+    """One that was not answered, with how far it came."""
+    story = tabs.of(query_id).story
     _write(
         caller,
         query_id,
         question=ask.question,
         conversation_id=ask.conversation,
-        prompt_tokens=taken.prompt_tokens,
-        completion_tokens=taken.completion_tokens,
-        cost_usd=taken.cost_usd,
-        attempts=_shown(attempts.close(query_id)),
         response_time_ms=milliseconds,
         status=Query.Status.FAILED,
         error_code=code,
-        trace=trace,
+        trace=story.stored() if story else None,
     )
 
 
-def _shown(made: Sequence[Attempt]) -> list[dict[str, Any]]:
-    return [attempt.shown() for attempt in made]
-
-
 def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
+    """With what the query took, which its record of use will say too: that closes the tab, and is written later."""
+    tab = tabs.of(query_id)
+    spent = tab.spent()
     row = Query(
         id=query_id,
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,
         user_id=caller.person_id,
         created_at=made_at(query_id),
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cost_usd=spent.cost_usd,
+        attempts=[attempt.shown() for attempt in tab.attempts],
         **fields,
     )
     if row.conversation_id is None:

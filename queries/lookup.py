@@ -6,10 +6,9 @@ from typing import Protocol
 from rest_framework.request import Request
 
 from accounts import corpus
-from apikeys import usage
+from apikeys import tabs, usage
 from apikeys.authentication import admission_of
 from apikeys.callers import Caller
-from apikeys.spending import Spent
 from queries import cache, history
 from queries.answers import Ask
 from queries.cache import Name
@@ -89,7 +88,7 @@ def place(request: Request, caller: Caller, ask: Ask) -> Place:
 
 def record(request: Request, caller: Caller, ask: Ask, *, kept: Kept) -> None:
     """That a request was given an answer that somebody else's made; the record of use follows at its end."""
-    usage.spend(request, Spent(from_cache=True))
+    tabs.of(request_id(request)).from_cache = True
     hit = Hit(
         id=request_id(request),
         tenant_id=caller.tenant_id,

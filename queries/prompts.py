@@ -7,14 +7,11 @@ from django.conf import settings
 
 from queries import citations
 from queries.sources import Source
+from ragsite.lib import tokens
 
 VERSION = "2"  # part of the answer cache's key: another prompt is another answer
 NOT_FOUND = "The documents do not say."
 
-# Tokenizers that are trained on text need 3.5 to 5 bytes a token for European languages, about 3 for others, where a
-# character is 3 bytes. Code and digits can need fewer: what is kept for the answer is the reserve for them.
-BYTES_A_TOKEN = 3
-MESSAGE_TOKENS = 16  # a template puts a role and a few marks around each message
 # The conversation helps to understand the question; the answer is in the sources, which get the rest.
 HISTORYS_SHARE = 3
 # Less of a source than this says little, unless there is no other.
@@ -64,38 +61,32 @@ def fitting(
     return list(_fitting(question, sources, turns=turns, tenant_prompt=tenant_prompt))
 
 
-def tokens(text: str) -> int:
-    """About how many tokens a text is, rather too many than too few; no tokenizer is at hand for every model."""
-    return -(-len(text.encode()) // BYTES_A_TOKEN)
-
-
 def _fitting(
     question: str, sources: Sequence[Source], *, turns: Sequence[tuple[str, str]], tenant_prompt: str
 ) -> Iterator[Source]:
     history = _latest(turns, _share(question, tenant_prompt))
     room = _room(question, tenant_prompt) - sum(_size(message) for message in history)
     for source in sources:
-        frame = tokens(_block(source.cut(1), "0" * 16))
-        needed = tokens(source.text)
+        frame = tokens.about(_block(source.cut(1), "0" * 16))
+        needed = tokens.about(source.text)
         if frame + needed <= room:
             room -= frame + needed
             yield source
             continue
         first = source is sources[0]
-        left = _characters(source.text, room - frame)
+        left = len(tokens.beginning(source.text, room - frame))
         if first or left >= LEAST_CHARACTERS:
             yield source.cut(max(left, LEAST_CHARACTERS))
         return
 
 
-def _characters(text: str, room: int) -> int:
-    """How many characters of a text are no more than so many tokens."""
-    return len(text.encode()[: max(0, room) * BYTES_A_TOKEN].decode(errors="ignore"))
-
-
 def _room(question: str, tenant_prompt: str) -> int:
-    """Tokens for sources and conversation: what neither instructions and question take nor the answer may."""
-    asked = tokens(_system("0" * 16, tenant_prompt)) + tokens(question) + 3 * MESSAGE_TOKENS
+    """Tokens for sources and conversation: what neither instructions and question take nor the answer may.
+
+    Those kept for the answer are the reserve for text that has more than it is thought to have.
+    """
+    system = tokens.about(_system("0" * 16, tenant_prompt))
+    asked = system + tokens.about(question) + 3 * tokens.AROUND_MESSAGE
     return int(settings.ANSWER_WINDOW_TOKENS) - int(settings.ANSWER_MAX_TOKENS) - asked
 
 
@@ -121,7 +112,7 @@ def _latest(turns: Sequence[tuple[str, str]], room: int) -> list[Message]:
 
 
 def _size(message: Message) -> int:
-    return tokens(message["content"]) + MESSAGE_TOKENS
+    return tokens.about(message["content"]) + tokens.AROUND_MESSAGE
 
 
 def _system(mark: str, tenant_prompt: str) -> str:

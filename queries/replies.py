@@ -113,7 +113,7 @@ def _first(request: HttpRequest | Request, ask: Ask) -> dict[str, Any]:
 
 def _last(request: HttpRequest | Request, given: Given) -> dict[str, Any]:
     made = given if isinstance(given, Answer) else None
-    spent = made.generated.spent if made else Spent()
+    spent = made.spent if made else Spent()
     return {
         "from_cache": made is None,
         "usage": {

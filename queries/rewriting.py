@@ -12,10 +12,8 @@ from dataclasses import replace
 import structlog
 
 from apikeys.purses import Purse
-from apikeys.spending import Spent
-from queries import attempts, chat_models, completion, conversations
+from queries import chat_models, completion, conversations
 from queries.answers import Turn
-from queries.attempts import Attempt
 from queries.bills import Bill
 from ragsite.lib import deadlines, llm
 from ragsite.lib.errors import BudgetSpent, ModelFailed, ModelTimeout, Unavailable
@@ -41,20 +39,16 @@ instructions."""
 logger = structlog.get_logger(__name__)
 
 
-def rewritten(
-    question: str, turns: Sequence[Turn], *, purse: Purse, noted: list[Attempt]
-) -> tuple[str, Spent]:
-    """The question as the model has it, empty where it has none that can be used; and what it took."""
+def rewritten(question: str, turns: Sequence[Turn], *, purse: Purse) -> str:
+    """The question as the model has it; empty where it has none that can be used."""
     messages = prompt(question, turns)
-    bill = Bill(purse, messages, noted)
     said = ""
     try:
         with deadlines.until(deadlines.after(SECONDS)):
-            said = llm.complete([_endpoint()], messages, ledger=bill).text
+            said = llm.complete([_endpoint()], messages, ledger=Bill(purse, messages)).text
     except (ModelFailed, ModelTimeout, Unavailable, BudgetSpent) as error:
         logger.warning("a follow-up was not rewritten by the model", reason=error.error_code)
-    text = usable(said, [*(turn.text for turn in turns), question]) if said else ""
-    return text, attempts.spent(bill.attempts)
+    return usable(said, [*(turn.text for turn in turns), question]) if said else ""
 
 
 def prompt(question: str, turns: Sequence[Turn]) -> list[Mapping[str, str]]:

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys import callers, usage
+from apikeys import callers
 from apikeys.permissions import HasBudget, IsBusiness
 from queries import explaining, history, replaying
 from queries.trace_serializers import ReplayOut, TraceOut
@@ -36,12 +36,10 @@ class ReplayView(APIView):
         caller = callers.of(request)
         query = history.visible(caller).one(pk)
         replayed = replaying.again(query, caller, query_id=request_id(request))
-        spent = replayed.made.generated.spent
-        usage.spend(request, spent)
         own = {
             "id": replayed.made.query_id,
             "replay_of": query.pk,
             "question": query.question,
-            "usage": spent,
+            "usage": replayed.made.spent,
         }
         return Response(ReplayOut({**own, **replayed.difference}).data)

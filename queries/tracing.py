@@ -4,21 +4,18 @@ Texts are not copied. A candidate is named by its chunk and its span in the docu
 have the words where it was given. What is stored is read by `queries.explaining`.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
-
-from django.conf import settings
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from documents.search import Found, Hit
-from queries import generation, prompts, trials
+from queries import generation, makers
 from queries.answers import Ask
 from queries.sources import Source
+from ragsite.lib import tokens
 
 VERSION: Final = 1
 # Which candidates are kept: those that were given, the best by both legs, and the best of each. With 50 sources, the
@@ -26,8 +23,6 @@ VERSION: Final = 1
 MOST_FUSED: Final = 20
 MOST_OF_A_LEG: Final = 10
 MOST_TERMS: Final = 32
-# A rule of thumb for English text; what a vendor counted stands with each attempt.
-BYTES_A_TOKEN: Final = 4
 
 # A candidate's values, in this order: names in every row would be most of what is stored.
 COLUMNS: Final = ("chunk", "document", "page", "start", "end", "cosine", "dense", "bm25", "lexical", "score",
@@ -62,45 +57,15 @@ class Trace:
         return kept
 
 
-# Of streams that were closed before their end, until it is written down that their clients left.
-_left: dict[UUID, Trace] = {}
-_MOST_LEFT: Final = 1_000
-
-
-def leave_behind(query_id: UUID, trace: Trace) -> None:
-    """Keeps the trace of a stream that is being closed; the oldest goes where nobody ever asks."""
-    _left[query_id] = trace
-    if len(_left) > _MOST_LEFT:
-        _left.pop(next(iter(_left)), None)
-
-
-def left_behind(query_id: UUID) -> dict[str, Any] | None:
-    trace = _left.pop(query_id, None)
-    return trace.stored() if trace else None
-
-
 def settled(tenant: Tenant, ask: Ask) -> dict[str, Any]:
     """What the site and the tenant are set to, as far as it decides an answer."""
-    by_model = generation.is_by_model()
     return {
         "corpus_version": tenant.corpus_version,
         "top_k": ask.top_k or tenant.top_k,
         "distance_threshold": tenant.distance_threshold,
-        "generator": settings.ANSWER_PROVIDER,
-        "models": [asked.model for asked in trials.models()] if by_model else [generation.EXTRACTIVE_MODEL],
-        "reranker": None
-        if settings.RERANK_PROVIDER == "none"
-        else settings.RERANK_MODEL or settings.RERANK_PROVIDER,
-        "max_tokens": settings.ANSWER_MAX_TOKENS if by_model else None,
-        "window_tokens": settings.ANSWER_WINDOW_TOKENS if by_model else None,
-        "prompt_version": prompts.VERSION,
-        "tenant_prompt": version_of(tenant.prompt),
+        "tenant_prompt": makers.version_of(tenant.prompt),
+        **makers.named(),
     }
-
-
-def version_of(prompt: str) -> str:
-    """Tells one prompt from another; empty where there is none."""
-    return sha256(prompt.encode()).hexdigest()[:12] if prompt else ""
 
 
 def _asked(ask: Ask) -> dict[str, Any]:
@@ -160,15 +125,10 @@ def _row(hit: Hit, ranks: Ranks, document: int, number: int | None) -> list[Any]
 
 
 def _prompted(given: Sequence[Source]) -> dict[str, Any] | None:
-    """What a model was shown; None where none was asked."""
+    """What a model was shown, by the estimate that decided how much of it had room; None where none was asked."""
     if not generation.is_by_model() or not given:
         return None
-    return {"sources": [[source.n, tokens_of(source.text)] for source in given]}
-
-
-def tokens_of(text: str) -> int:
-    """About how many tokens a text has."""
-    return math.ceil(len(text.encode()) / BYTES_A_TOKEN)
+    return {"sources": [[source.n, tokens.about(source.text)] for source in given]}
 
 
 def _texts(ids: Iterable[UUID]) -> list[str]:

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apikeys import callers, usage
+from apikeys import callers
 from apikeys.permissions import CanQuery, HasBudget
 from apikeys.purses import CallersPurse
 from protocols.openai import catalog, vectors
@@ -76,7 +76,6 @@ class EmbeddingsView(ProgramView):
         caller = callers.of(request)
         purse = CallersPurse(caller, request_id(request))
         found, spent = vectors.embed(space, data["input"], owner=caller.tenant_id, purse=purse)
-        usage.spend(request, spent)
         shown = vectors.shown(found, encoding=data["encoding_format"] or "float")
         tokens = {"prompt_tokens": spent.prompt_tokens, "total_tokens": spent.prompt_tokens}
         return Response({"object": "list", "data": shown, "model": space.model, "usage": tokens})

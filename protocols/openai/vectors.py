@@ -1,14 +1,13 @@
 """Vectors of a client's own texts, by the model that the tenant's documents are embedded with."""
 
 import base64
-import math
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 
+from apikeys import prices
+from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from documents import spaces
@@ -17,7 +16,6 @@ from ragsite.lib import embeddings
 from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.embeddings import Vectors
 from ragsite.lib.errors import ClientLeft, ModelTimeout
-from ragsite.lib.money import dollars
 
 
 def embed(
@@ -29,8 +27,8 @@ def embed(
     nobody's to know.
     """
     model = spaces.model(space)
-    tokens = embeddings.tokens(model, texts)
-    spent = Spent(prompt_tokens=tokens, cost_usd=_cost(space.model, tokens))
+    tokens = embeddings.count_tokens(model, texts)
+    spent = Spent(prompt_tokens=tokens, cost_usd=prices.cost(space.model, Amount(tokens)))
     purse.reserve(spent.cost_usd)
     try:
         found = embed_cached(model, texts, space=space.pk, owner=owner)
@@ -40,11 +38,6 @@ def embed(
     purse.take(spent)
     # As the cache and the database keep them: a text's vector is the same, whether it was fresh or not.
     return found.astype("<f2").astype("<f4"), spent
-
-
-def _cost(model: str, tokens: int) -> Decimal:
-    price, _ = settings.MODEL_PRICES.get(model, (0.0, 0.0))
-    return dollars(math.ceil(tokens * price))
 
 
 def shown(vectors: Vectors, *, encoding: str) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from apikeys import budgets, usage
 from apikeys.callers import Caller
-from apikeys.spending import Spent
 from apikeys.usage import Entry
 from documents import spaces
 from documents.models import Document
@@ -168,9 +167,9 @@ def _answer(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: A
     generated = made.generated
     result.status = Status.ANSWERED if generated.found else Status.NOT_FOUND
     result.answer = generated.text
-    result.prompt_tokens = generated.spent.prompt_tokens
-    result.completion_tokens = generated.spent.completion_tokens
-    result.cost_usd = generated.spent.cost_usd
+    result.prompt_tokens = made.spent.prompt_tokens
+    result.completion_tokens = made.spent.completion_tokens
+    result.cost_usd = made.spent.cost_usd
     given = [hit for source in made.sources for hit in source.hits]
     _score_hits(result, given, [*given, *made.considered], names)
     _score_answer(result, made, names)
@@ -194,7 +193,6 @@ def _paid(caller: Caller, ask: Callable[[UUID], T]) -> T:
                 method="POST",
                 status=status,
                 milliseconds=round((perf_counter() - started) * 1000, 1),
-                spent=Spent(),
             )
         )
 

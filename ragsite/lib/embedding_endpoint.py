@@ -12,7 +12,7 @@ import openai
 import tenacity
 from numpy.typing import NDArray
 
-from ragsite.lib import embedding_pace, vendor, vendor_errors
+from ragsite.lib import embedding_pace, tokens, vendor, vendor_errors
 from ragsite.lib.embeddings import EmbeddingModel, Vectors, mismatch
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.per_process import PerProcess
@@ -21,7 +21,6 @@ from ragsite.lib.vendor_client import Endpoint
 BATCH_TEXTS = 2_048  # OpenAI's bound on inputs a request
 # OpenAI's other bound is 300,000 tokens, and no common script has under 2 bytes a token.
 BATCH_BYTES = 600_000
-BYTES_A_TOKEN = 3  # about, for limits a minute: what the endpoint reports afterwards corrects it
 ANSWER_BYTES = 100_000_000  # 2,048 vectors of 3,072 numbers, even where they are written out as decimals
 PATIENT_TIMEOUT = 120.0  # seconds for one request of many texts, which a model on a CPU needs
 PATIENT_BACKOFF = tenacity.wait_exponential_jitter(initial=1.0, max=30.0, jitter=1.0)
@@ -54,7 +53,7 @@ def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: floa
     """
     limit = BATCH_BYTES
     if model.tokens_per_minute:  # a request of more than a minute's tokens would never be let in
-        limit = min(limit, model.tokens_per_minute * BYTES_A_TOKEN // 2)
+        limit = min(limit, model.tokens_per_minute * tokens.BYTES_A_TOKEN // 2)
     made = [_embed_batch(model, batch, patience_seconds) for batch in batches(texts, limit_bytes=limit)]
     return np.concatenate(made)
 
@@ -128,15 +127,15 @@ def _pause(model: EmbeddingModel, state: tenacity.RetryCallState) -> float:
 
 
 def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
-    tokens = sum(map(_bytes, texts)) // BYTES_A_TOKEN + 1
-    embedding_pace.wait(model, tokens, patience_seconds=patience_seconds)
+    expected = sum(map(tokens.about, texts))  # what the endpoint reports afterwards corrects it
+    embedding_pace.wait(model, expected, patience_seconds=patience_seconds)
     asked = partial(ask, model=model, texts=texts)
     endpoint = endpoint_of(model, patient=patience_seconds > 0)
     content, headers = vendor.call(endpoint, model=model.model, ask=asked)
     if (seconds := vendor_errors.exhausted_seconds(headers)) > 0:
         embedding_pace.hold(model, seconds)
     if model.tokens_per_minute:
-        embedding_pace.correct(model, _tokens(content, otherwise=tokens) - tokens)
+        embedding_pace.correct(model, _tokens(content, otherwise=expected) - expected)
     return read_vectors(content, count=len(texts), dimensions=model.dimensions)
 
 

@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ragsite.lib import local_model
+from ragsite.lib import local_model, tokens
 from ragsite.lib.errors import ModelRefused, Unavailable
 from ragsite.lib.per_process import PerProcess
 
 Vectors = NDArray[np.float32]  # (n, dimensions), each row of length 1
 SAMPLE = "How many dimensions has this?"  # embedded to see whether a model answers, and with how many
-_BYTES_A_TOKEN = 3  # about; English has 4, most others fewer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +59,11 @@ def dimensions(model: EmbeddingModel) -> int:
     return len(embed(model, [SAMPLE])[0])
 
 
-def tokens(model: EmbeddingModel, texts: Sequence[str]) -> int:
+def count_tokens(model: EmbeddingModel, texts: Sequence[str]) -> int:
     """How many tokens the texts are: counted for the local model, and about as many for one whose tokenizer is not here."""
     if model.provider == "local":
         return _local_models.get(model).tokens(texts)
-    return sum(len(text.encode()) // _BYTES_A_TOKEN + 1 for text in texts)
+    return sum(map(tokens.about, texts))
 
 
 def mismatch(found: int, configured: int) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts import standing
-from apikeys import admission, usage
+from apikeys import admission, tabs, usage
 from apikeys.callers import Caller
 from apikeys.models import APIKey
 from apikeys.purses import CallersPurse
@@ -32,7 +32,7 @@ def nothing_open() -> Iterator[None]:
     admission.buckets.forget()
     with redis_waited_for():
         yield
-    usage._tabs.clear()
+    tabs._open.clear()
     usage._stale.clear()
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from apikeys import admission, budgets, usage
+from apikeys import admission, budgets, tabs, usage
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
 from apikeys.spending import Spent
@@ -115,7 +115,7 @@ def test_a_cost_that_is_settled_during_the_count_is_not_missed(
 
     def answer_without_counter(cost: str) -> None:
         entry = used(ours, "0")
-        tab = usage.tab(entry.id)
+        tab = tabs.of(entry.id)
         tab.accounts = (ours.tenant.pk,)
         tab.taken.append(Spent(cost_usd=Decimal(cost)))
         usage.record(entry)

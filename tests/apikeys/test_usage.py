@@ -118,8 +118,8 @@ def test_record_delivered_twice_is_written_once(ours: Party) -> None:
 
 
 def test_stream_and_row_say_the_same(ours: Party) -> None:
-    spent = Spent(from_cache=True, prompt_tokens=7, completion_tokens=9, cost_usd=Decimal("0.001234"))
-    original = entry(ours, spent=spent, milliseconds=12.5, user_id=ours.user.pk)
+    spent = Spent(prompt_tokens=7, completion_tokens=9, cost_usd=Decimal("0.001234"))
+    original = entry(ours, spent=spent, from_cache=True, milliseconds=12.5, user_id=ours.user.pk)
     assert usage.from_stream(usage.to_stream(original)) == original
     usage.write([original])
     (row,) = rows(ours)
@@ -171,7 +171,7 @@ def week(ours: Party, theirs: Party) -> Party:
         entry(ours, id=at(0), milliseconds=10),
         entry(ours, id=at(0), milliseconds=20, spent=Spent(prompt_tokens=100, completion_tokens=5, cost_usd=Decimal("0.25"))),
         entry(ours, id=at(0), milliseconds=30, status=429),
-        entry(ours, id=at(0), milliseconds=40.3, spent=Spent(from_cache=True)),
+        entry(ours, id=at(0), milliseconds=40.3, from_cache=True),
         entry(ours, id=at(3), milliseconds=100, status=502, endpoint="/api/search"),
         entry(ours, id=at(3), key_id=None, user_id=ours.user.pk, milliseconds=200),
         entry(ours, id=at(40)),
@@ -263,9 +263,7 @@ def test_a_hit_that_was_none_gives_way_to_what_the_request_says(
     ours: Party, order: tuple[bool, bool], *, together: bool
 ) -> None:
     identifier = uuid7()
-    both = [
-        entry(ours, id=identifier, status=200 if hit else 503, spent=Spent(from_cache=hit)) for hit in order
-    ]
+    both = [entry(ours, id=identifier, status=200 if hit else 503, from_cache=hit) for hit in order]
     for batch in [both] if together else [[one] for one in both]:
         usage.write(batch)
     usage.write(both)  # and once more, as after a crash

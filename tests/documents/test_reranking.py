@@ -9,10 +9,14 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import Tenant
+from apikeys import tabs
+from apikeys.callers import Caller
+from apikeys.purses import CallersPurse
 from documents import search
 from documents.search import Found, Scope
 from ragsite.lib import circuits, reranker
 from ragsite.lib.errors import ModelFailed
+from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
 
@@ -146,12 +150,13 @@ def test_what_it_takes_is_recorded(
 ) -> None:
     settings.MODEL_PRICES = {"rerank-1": (10.0, 0.0)}
     settings.RERANK_SEARCH_PRICE = 2.0
-    found = ask(teas)
-    assert found.reranked is not None
-    tokens = found.reranked.spent.prompt_tokens
+    request = uuid7()
+    purse = CallersPurse(Caller(tenant_id=teas.pk), request)
+    search.hybrid(Scope(teas.pk), "tea", top_k=5, purse=purse)
+    tokens = tabs.of(request).spent().prompt_tokens
     assert tokens > len(TEXTS)
     cost = Decimal(tokens * 10) / 1_000_000 + Decimal("0.002")
-    assert found.reranked.spent.cost_usd == cost
+    assert tabs.of(request).spent().cost_usd == cost
     answer = ours.client.post("/api/query", {"question": "tea"}, format="json").json()
     assert answer["usage"] == {"prompt_tokens": tokens, "completion_tokens": 0, "cost_usd": float(cost)}
     assert "rerank" in answer["timings_ms"]

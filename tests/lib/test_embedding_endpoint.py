@@ -125,7 +125,7 @@ def test_what_the_endpoint_counted_corrects_what_was_guessed(model_server: Model
     model = make_model(model_server, tokens_per_minute=6_000)
     embed(
         model, ["abcdef" * 100], patience_seconds=PATIENCE
-    )  # 201 tokens as guessed, which are 2 s; 1 as counted
+    )  # 200 tokens as guessed, which are 2 s; 1 as counted
     assert embedding_pace._reserve(model, 0.0, 60.0, urgent=False) < 0.5
 
 

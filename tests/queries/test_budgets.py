@@ -14,12 +14,12 @@ from rest_framework.test import APIClient
 from accounts import standing
 from apikeys import admission
 from apikeys.models import APIKey, Usage
-from queries import prices, recording
+from queries import bills, recording
 from queries.models import Query
-from ragsite.lib import months, redis_client
+from ragsite.lib import months, redis_client, tokens
 from ragsite.lib.errors import Unavailable
-from ragsite.lib.llm import Completion
 from ragsite.lib.money import dollars
+from ragsite.lib.vendor_tries import Try
 from tests import model_answers
 from tests.makers import Party, make_key, with_key
 from tests.model_server import Behaviour, ModelServer
@@ -184,7 +184,7 @@ def test_who_leaves_a_stream_pays_what_was_reserved(ours: Party, model: ModelSer
     response.close()
     (used,) = records()
     assert (used.status, used.completion_tokens) == (499, 0)
-    assert used.cost_usd == prices.most(model.requests[0].body["messages"]) > 2
+    assert used.cost_usd == bills.most(model.requests[0].body["messages"]) > 2
     assert is_settled(ours)
 
 
@@ -194,7 +194,7 @@ def test_an_endpoint_that_reports_no_tokens_costs_what_was_reserved(
     limit(ours, "100")
     monkeypatch.setattr(model_answers, "usage", lambda *_: {})
     cost = ask(ours.client).json()["usage"]["cost_usd"]
-    assert cost == float(prices.most(model.requests[0].body["messages"]))
+    assert cost == float(bills.most(model.requests[0].body["messages"]))
     assert is_settled(ours)
 
 
@@ -244,14 +244,18 @@ def test_the_dearest_model_that_may_be_tried_decides_what_is_reserved(settings: 
     settings.ANSWER_MAX_TOKENS = 100
     settings.MODEL_PRICES = {"cheap": (1, 1), "dear": (2, 30), "never asked": (99, 99)}
     messages = [{"role": "user", "content": "é" * 10}]
-    assert prices.most(messages) == dollars((20 + 2 * prices.MESSAGE_TOKENS) * 2 + 100 * 30)
+    assert bills.most(messages) == dollars((20 + 2 * tokens.AROUND_MESSAGE) * 2 + 100 * 30)
     settings.MODEL_PRICES = {"never asked": (99, 99)}
-    assert prices.most(messages) == 0
+    assert bills.most(messages) == 0
 
 
 def test_a_name_that_is_not_listed_costs_what_was_asked_for_does(settings: Settings) -> None:
     """Where a deployment is asked for by a name of its own, the endpoint reports the model's."""
     settings.ANSWER_MODEL, settings.ANSWER_FALLBACK_MODELS = "ours", []
     settings.MODEL_PRICES = {"ours": (1, 2), "listed": (0, 0)}
-    costs = [prices.spent(Completion("text", model, 10, 100), []).cost_usd for model in ("gpt-x", "listed")]
+    tries = [
+        Try("ours", "ours", prompt_tokens=10, completion_tokens=100, answered_by=name)
+        for name in ("gpt-x", "listed")
+    ]
+    costs = [bills.cost(tried, []).cost_usd for tried in tries]
     assert costs == [dollars(210), 0]

@@ -97,7 +97,7 @@ def test_words_that_were_taken_over_count_less_among_sentences() -> None:
 
 
 def test_without_turns_nothing_happens() -> None:
-    assert followups.standalone("Why is it?", (), rarity=rarity, purse=Purse(), noted=[]).text == "Why is it?"
+    assert followups.standalone("Why is it?", (), rarity=rarity, purse=Purse()).text == "Why is it?"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from django.test.client import Client
 from pytest_django.fixtures import Settings
 
 from apikeys.models import Usage
-from queries import flight, prices, recording
+from queries import bills, flight, recording
 from queries.models import Query
 from ragsite.lib import redis_client
 from tests.makers import Party, make_user
@@ -214,7 +214,7 @@ def test_a_failed_attempt_costs_what_it_may(
     """What was refused is on nobody's bill; what was sent and not refused may be."""
     model.reset(fault)
     ask(ours)
-    most = prices.most(model.requests[0].body["messages"])
+    most = bills.most(model.requests[0].body["messages"])
     cost = most if is_billed else 0
     (used,) = usage_rows()
     assert (used.cost_usd, row(ours).cost_usd) == (cost, cost)
@@ -233,7 +233,7 @@ def test_attempts_before_the_answer_are_paid_too(ours: Party, model: ModelServer
     model.script(Behaviour(fault="invalid_json"), Behaviour(reply="Three years [1]."))
     answer = ask(ours).json()
     failed, answered = row(ours).attempts
-    assert failed["cost_usd"] == float(prices.most(model.requests[0].body["messages"]))
+    assert failed["cost_usd"] == float(bills.most(model.requests[0].body["messages"]))
     assert answered["completion_tokens"] == 3
     assert answer["usage"]["cost_usd"] == pytest.approx(failed["cost_usd"] + answered["cost_usd"])
     (used,) = usage_rows()
@@ -254,7 +254,7 @@ def test_an_attempt_whose_client_left_says_so(ours: Party, model: ModelServer, s
         "client_left",
         ["client_left"],
     )
-    assert left.cost_usd == prices.most(model.requests[0].body["messages"])
+    assert left.cost_usd == bills.most(model.requests[0].body["messages"])
 
 
 def test_attempts_are_shown_to_business_users_alone(ours: Party, model: ModelServer) -> None:

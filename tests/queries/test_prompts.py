@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from queries import prompts
 from queries.prompts import Message
+from ragsite.lib import tokens
 from tests.queries.test_defusing import make_sources
 
 QUESTION = "How long?"
@@ -18,7 +19,7 @@ small = override_settings(ANSWER_WINDOW_TOKENS=WINDOW, ANSWER_MAX_TOKENS=ANSWER)
 
 
 def size(messages: Sequence[Message]) -> int:
-    return sum(prompts.tokens(message["content"]) + prompts.MESSAGE_TOKENS for message in messages)
+    return sum(tokens.about(message["content"]) + tokens.AROUND_MESSAGE for message in messages)
 
 
 def unmarked(messages: Sequence[Message]) -> list[str]:
@@ -68,7 +69,7 @@ def test_the_oldest_turns_are_left_out_first_and_sources_keep_the_larger_part() 
     told = [message["content"].split()[0] for message in messages[1:-1]]
     assert told == [str(n) for n in range(9)][-len(told) :]
     assert 0 < len(told) < 9
-    assert prompts.tokens(messages[-1]["content"]) > size(messages[1:-1])
+    assert tokens.about(messages[-1]["content"]) > size(messages[1:-1])
 
 
 def test_turns_keep_their_roles_and_begin_with_a_question() -> None:

@@ -7,11 +7,11 @@ import pytest
 from django.db import connection
 
 from accounts.models import Tenant
-from apikeys import keys
+from apikeys import keys, tabs
 from apikeys.models import Usage
 from documents import indexing
 from documents.models import Document
-from queries import recording, tracing
+from queries import makers, recording, tracing
 from queries.models import Query
 from tests.makers import Party, ingest, make_key, with_key
 from tests.model_server import Behaviour, ModelServer
@@ -78,7 +78,7 @@ def test_a_model_s_prompt_and_attempt_are_kept_and_the_tenant_s_words_are_not(
     Tenant.objects.filter(pk=ours.tenant.pk).update(prompt="Answer in rhymes.")
     trace = trace_of(ours, asked(ours))
     assert trace["settings"]["models"] == ["scripted-1"]
-    assert trace["settings"]["tenant_prompt"] == tracing.version_of("Answer in rhymes.")
+    assert trace["settings"]["tenant_prompt"] == makers.version_of("Answer in rhymes.")
     assert "rhymes" not in str(trace)
     assert [source["n"] for source in trace["prompt"]["sources"]] == [
         entry["n"] for entry in sorted(trace["candidates"], key=lambda e: e["n"] or 99) if entry["n"]
@@ -122,7 +122,7 @@ def test_a_stream_that_was_left_has_a_trace(ours: Party) -> None:
     row = Query.objects.for_tenant(ours.tenant).get()
     assert row.error_code == "client_left"
     assert trace_of(ours, str(row.pk))["candidates"]
-    assert row.pk not in tracing._left
+    assert row.pk not in tabs._open
 
 
 def test_a_row_of_before_has_none(ours: Party, kettle: Document) -> None:

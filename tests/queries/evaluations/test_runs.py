@@ -9,7 +9,7 @@ from accounts.models import Tenant
 from apikeys.models import Usage
 from documents import space_changes
 from documents.models import Document, EmbeddingSpace
-from queries import answering, recording, tasks, tracing
+from queries import answering, makers, recording, tasks
 from queries.evaluations import running, runs, states
 from queries.models import EvaluationResult, EvaluationRun, EvaluationSet, Query
 from ragsite.celery import app
@@ -60,7 +60,7 @@ def test_what_is_tried_out_is_asked_with(asked: EvaluationSet, model: ModelServe
     run = finished(runs.begin(asked, prompt="Answer in rhymes.", top_k=1))
     systems = {request.body["messages"][0]["content"] for request in model.requests}
     assert all("Answer in rhymes." in system for system in systems)
-    assert run.settings["tenant_prompt"] == tracing.version_of("Answer in rhymes.")
+    assert run.settings["tenant_prompt"] == makers.version_of("Answer in rhymes.")
     assert Tenant.objects.get(pk=asked.tenant_id).prompt == ""
     near = finished(runs.begin(asked, distance_threshold=0.0))
     assert near.settings["distance_threshold"] == 0.0
