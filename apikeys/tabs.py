@@ -44,7 +44,7 @@ class Attempt:
 
 
 class Story(Protocol):
-    """How an answer comes about, as far as that is known (`queries.tracing`)."""
+    """How an answer comes about, as far as that is known (`queries.traces.tracing`)."""
 
     def stored(self) -> dict[str, Any]: ...
 

@@ -13,10 +13,10 @@ from unfold.decorators import action
 from apikeys import usage
 from apikeys.callers import Caller
 from apikeys.usage import Entry
-from queries import explaining, replaying
 from queries.evaluations import admin as evaluations_admin  # noqa: F401  Django looks for admins here alone
 from queries.models import Conversation, Feedback, Query
-from queries.replaying import Replayed
+from queries.traces import explaining, replaying
+from queries.traces.replaying import Replayed
 from ragsite.lib import row_security
 from ragsite.lib.admins import ReadOnlyAdmin, ReadOnlyInline
 from ragsite.lib.api import STATUS
@@ -118,7 +118,7 @@ class QueryAdmin(ReadOnlyAdmin):
     def models(self, request: HttpRequest) -> HttpResponse:
         """The models that the settings name; a POST tries them out."""
         # Its clients of vendors take most of a second to load, which only this page is to pay.
-        from queries import model_checks  # noqa: PLC0415  see above
+        from queries.generating import model_checks  # noqa: PLC0415  see above
 
         if request.method == "POST":
             rows = [_found(checked.shown()) for checked in model_checks.check()]

@@ -15,13 +15,15 @@ from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
 from documents import search
 from documents.search import Found, Scope
-from queries import followups, generation, history, sources, trials
+from queries import history, sources
 from queries.answers import Answer, Ask
-from queries.followups import Standalone
-from queries.generation import Brief, Generated
+from queries.chats import followups
+from queries.chats.followups import Standalone
+from queries.generating import generation, trials
+from queries.generating.generation import Brief, Generated
+from queries.generating.trials import AS_SET, Trial
 from queries.scopes import scope
-from queries.tracing import Trace
-from queries.trials import AS_SET, Trial
+from queries.traces.tracing import Trace
 from ragsite.lib import deadlines, presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 

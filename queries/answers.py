@@ -9,7 +9,7 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.spending import Spent
 from documents.hits import Hit
-from queries.generation import Generated
+from queries.generating.generation import Generated
 from queries.models import Query
 from queries.sources import Source, shown
 from ragsite.lib import compact
@@ -58,7 +58,7 @@ class Answer:
 
     `tenant` as it was set then. `standalone`: the follow-up as it was looked for; None where the question was looked for
     as it was asked.
-    `trace` is what the history keeps of how it came about (`queries.tracing`); `considered` is every candidate, by rank.
+    `trace` is what the history keeps of how it came about (`queries.traces.tracing`); `considered` is every candidate, by rank.
     """
 
     query_id: UUID

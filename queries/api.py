@@ -15,7 +15,8 @@ from rest_framework.views import APIView
 
 from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget, IsBusiness
-from queries import asking, cache, history, replies
+from queries import asking, history, replies
+from queries.caching import cache
 from queries.models import Query
 from queries.serializers import (
     AnswerOut,

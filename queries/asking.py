@@ -8,12 +8,13 @@ from rest_framework.request import Request
 
 from apikeys import callers
 from apikeys.callers import Caller
-from queries import answering, cache, flight, history, lookup, sources
+from queries import answering, history, sources
 from queries.answering import Part
 from queries.answers import Answer, Ask
-from queries.flight import ALONE, Seat
-from queries.lookup import Place
-from queries.seals import Kept
+from queries.caching import cache, flight, lookup
+from queries.caching.flight import ALONE, Seat
+from queries.caching.lookup import Place
+from queries.caching.seals import Kept
 from ragsite.lib import turns
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id

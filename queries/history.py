@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from accounts.tenancy import TenantQuerySet
 from apikeys import tabs
 from apikeys.callers import Caller
-from queries import conversations
 from queries.answers import Answer, Ask
+from queries.chats import conversations
 from queries.models import Feedback, Query
 from queries.sources import shown
 from ragsite.lib.identifiers import made_at

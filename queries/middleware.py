@@ -16,9 +16,10 @@ from django.http import HttpRequest, HttpResponse
 from apikeys import admission, authentication, keys
 from apikeys.admission import Admission, Lookup
 from apikeys.middleware import limit_headers
-from queries import cache, plain, replies
+from queries import plain, replies
 from queries.answers import Ask
-from queries.seals import unseal
+from queries.caching import cache
+from queries.caching.seals import unseal
 from ragsite.lib.errors import Unauthenticated
 
 PATH = "/api/query"

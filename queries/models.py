@@ -114,7 +114,7 @@ class Query(TenantOwned):
     status = models.CharField(max_length=10, choices=Status)
     error_code = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField()
-    # How the answer came about (`queries.tracing`); of an answer from the cache, whose it was.
+    # How the answer came about (`queries.traces.tracing`); of an answer from the cache, whose it was.
     trace = models.JSONField(null=True, editable=False)
 
     class Meta:

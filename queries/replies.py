@@ -18,11 +18,12 @@ from rest_framework.response import Response
 
 from apikeys import callers, usage
 from apikeys.spending import Spent
-from queries import answering, asking, generation
+from queries import answering, asking
 from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.asking import Given, Parts
-from queries.seals import Kept
+from queries.caching.seals import Kept
+from queries.generating import generation
 from ragsite.lib import compact, postgres, row_security, server_sent
 from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError, ClientLeft

@@ -9,8 +9,9 @@ from rest_framework import serializers
 from apikeys import callers
 from documents import dates, filters
 from documents.intake import check_metadata
-from queries import conversations, support
 from queries.answers import Ask
+from queries.chats import conversations
+from queries.checking import support
 from queries.models import Conversation, Feedback, Query
 from ragsite.lib.errors import Invalid
 from ragsite.lib.fields import (

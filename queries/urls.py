@@ -1,6 +1,8 @@
 from django.urls import include, path
 
-from queries import api, chat, trace_api
+from queries import api
+from queries.chats import api as chat
+from queries.traces import api as trace_api
 
 urlpatterns = [
     path("query", api.QueryView.as_view(), name="query"),

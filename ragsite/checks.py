@@ -10,7 +10,7 @@ from django.db import connections
 
 from accounts import attempts
 from documents import spaces
-from queries import chat_models
+from queries.generating import chat_models
 from ragsite.lib import crypto
 
 

@@ -9,8 +9,9 @@ from rest_framework.request import Request
 
 from apikeys import budgets, callers
 from protocols.mcp import schemas
-from queries import asking, defusing, replies
+from queries import asking, replies
 from queries.answers import Ask
+from queries.checking import defusing
 from queries.serializers import AnswerOut, SearchIn, SearchOut
 
 JSON = dict[str, Any]

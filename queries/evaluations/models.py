@@ -61,7 +61,7 @@ class EvaluationQuestion(TenantOwned):
 class EvaluationRun(TenantOwned):
     """A set asked once, as the tenant is set or with some of that otherwise. The row is the truth of how far it is.
 
-    What is otherwise than the tenant is set (`queries.trials.Trial`) stands in columns of its own; `settings` is what
+    What is otherwise than the tenant is set (`queries.generating.trials.Trial`) stands in columns of its own; `settings` is what
     it was asked with all told, and `summary` the means at its end.
     """
 

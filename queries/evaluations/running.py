@@ -13,11 +13,14 @@ from apikeys.usage import Entry
 from documents import spaces
 from documents.models import Document
 from documents.search import Hit
-from queries import answering, citations, tracing, trials
+from queries import answering
 from queries.answers import Answer, Ask
+from queries.checking import citations
 from queries.evaluations import scoring, states
+from queries.generating import trials
+from queries.generating.trials import Trial
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun
-from queries.trials import Trial
+from queries.traces import tracing
 from ragsite.lib import row_security
 from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused

@@ -10,9 +10,10 @@ from django.db import transaction
 from accounts.models import Tenant
 from apikeys import budgets
 from apikeys.callers import Caller
-from queries import chat_models, differences, generation, trials
 from queries.evaluations import scoring, significance, states
+from queries.generating import chat_models, generation, trials
 from queries.models import EvaluationResult, EvaluationRun, EvaluationSet
+from queries.traces import differences
 from ragsite.lib.errors import Conflict, FieldError, Invalid
 
 MAX_IN_WORK: Final = 5  # runs of a tenant

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from queries.evaluations import reading
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun, EvaluationSet
 from queries.serializers import MAX_TOP_K
-from queries.trace_serializers import SettingChangeOut
+from queries.traces.serializers import SettingChangeOut
 from ragsite.lib.fields import (
     NameText,
     StrictBoolean,

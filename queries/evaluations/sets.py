@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from documents.models import Document
-from queries import citations
+from queries.checking import citations
 from queries.evaluations import reading
 from queries.evaluations.reading import Draft, Expected
 from queries.models import EvaluationQuestion, EvaluationSet, Feedback, Query

@@ -1,4 +1,4 @@
-"""How well `queries.support` tells what a source supports: `python -m tests.bench.support PATH`, XQuAD's folder.
+"""How well `queries.checking.support` tells what a source supports: `python -m tests.bench.support PATH`, XQuAD's folder.
 
 Of each kind of sentence the share that is told as unsupported. Of the first three kinds none should be, of the others
 all. Statements are questions whose question word is replaced by their answer: said in other words than the paragraph.
@@ -22,7 +22,7 @@ django.setup()
 
 from documents import sentences  # noqa: E402  models are there once Django is set up
 from documents.search import Hit  # noqa: E402
-from queries import support  # noqa: E402
+from queries.checking import support  # noqa: E402
 from queries.sources import each  # noqa: E402
 
 ASKING = re.compile(

@@ -9,7 +9,7 @@ from accounts.models import Tenant
 from documents import search
 from documents.models import Document
 from documents.search import Scope
-from queries import extractive
+from queries.generating import extractive
 from tests.documents import office
 from tests.makers import ingest
 

@@ -14,7 +14,8 @@ from rest_framework.test import APIClient
 from accounts import standing
 from apikeys import admission
 from apikeys.models import APIKey, Usage
-from queries import bills, recording
+from queries import recording
+from queries.generating import bills
 from queries.models import Query
 from ragsite.lib import months, redis_client, tokens
 from ragsite.lib.errors import Unavailable

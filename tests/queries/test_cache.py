@@ -15,10 +15,11 @@ from apikeys.callers import Caller
 from apikeys.models import Usage
 from documents import indexing
 from documents.models import Collection, Document
-from queries import cache, recording
+from queries import recording
 from queries.answers import Ask
+from queries.caching import cache
+from queries.caching.seals import seal, unseal
 from queries.models import Query
-from queries.seals import seal, unseal
 from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, fresh, ingest, make_key, with_key

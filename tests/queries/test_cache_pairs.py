@@ -11,10 +11,10 @@ from apikeys import admission
 from apikeys.admission import Admission, Lookup
 from apikeys.models import APIKey
 from documents.models import Collection
-from queries import cache
 from queries.answers import Ask, Turn
-from queries.cache import Name
-from queries.seals import unseal
+from queries.caching import cache
+from queries.caching.cache import Name
+from queries.caching.seals import unseal
 from ragsite.lib import compact, redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, make_key

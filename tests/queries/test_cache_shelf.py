@@ -14,9 +14,9 @@ from accounts.models import Tenant
 from apikeys import admission
 from apikeys.admission import Lookup
 from apikeys.callers import Caller
-from queries import cache
 from queries.answers import Ask
-from queries.cache import Name
+from queries.caching import cache
+from queries.caching.cache import Name
 from ragsite.lib import compact, redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, fresh

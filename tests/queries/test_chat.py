@@ -300,7 +300,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ModelFailed("no")
 
-    monkeypatch.setattr("queries.generation._extract", fail)
+    monkeypatch.setattr("queries.generating.generation._extract", fail)
 
 
 @pytest.mark.django_db(transaction=True)  # leaving ends the request, and with it the connection

@@ -3,7 +3,7 @@
 import pytest
 from pytest_django.fixtures import Settings
 
-from queries import chat_models, completion
+from queries.generating import chat_models, completion
 
 
 @pytest.fixture(autouse=True)

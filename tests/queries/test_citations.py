@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queries import citations
+from queries.checking import citations
 
 GIVEN = {1, 2, 3}
 

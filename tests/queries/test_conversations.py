@@ -14,8 +14,8 @@ from apikeys import copies
 from apikeys.callers import Caller
 from apikeys.models import KeyCollection
 from documents.models import Collection, Document
-from queries import conversations
 from queries.answers import Ask, Turn
+from queries.chats import conversations
 from queries.models import Conversation, Query
 from ragsite.lib import row_security
 from ragsite.lib.errors import NotFound
@@ -32,7 +32,7 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.go = Event(), Event()
-        from queries import generation
+        from queries.generating import generation
 
         extract = generation._extract
 

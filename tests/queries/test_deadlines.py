@@ -8,7 +8,9 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from documents import spaces
-from queries import answering, completion, rewriting
+from queries import answering
+from queries.chats import rewriting
+from queries.generating import completion
 from ragsite.lib import circuits
 from tests.makers import Party, ingest, make_conversation
 from tests.model_server import Behaviour, ModelServer

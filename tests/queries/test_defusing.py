@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents.search import Hit
-from queries import defusing
+from queries.checking import defusing
 from queries.sources import Source, each
 
 ADDRESS = "https://ok.example/a?b=1"

@@ -2,8 +2,8 @@
 
 from hypothesis import given, strategies
 
-from queries import differences
-from queries.differences import Piece, Place
+from queries.traces import differences
+from queries.traces.differences import Piece, Place
 
 A = Place(1, "a", "doc", 1, 0, 100)
 B = Place(2, "b", "doc", 2, 100, 200)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queries.extractive import MOST_CHARACTERS, Passage, answer
-from queries.quoting import LONGEST_QUOTE
+from queries.generating.extractive import MOST_CHARACTERS, Passage, answer
+from queries.generating.quoting import LONGEST_QUOTE
 
 TESLA = (
     "Tesla was born in Smiljan. He worked for Mr. Edison from 1884, for $3.5 a day, and left within a year. "

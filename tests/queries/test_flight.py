@@ -14,12 +14,12 @@ from pytest_django.fixtures import Settings
 
 from accounts import corpus
 from apikeys.callers import Caller
-from queries import cache, flight
 from queries.answers import Ask
-from queries.cache import Name
-from queries.flight import Seat
+from queries.caching import cache, flight
+from queries.caching.cache import Name
+from queries.caching.flight import Seat
+from queries.caching.seals import Kept, seal
 from queries.models import Query
-from queries.seals import Kept, seal
 from ragsite.lib import compact, leases, redis_client, waiting
 from ragsite.lib.errors import BudgetSpent
 from ragsite.lib.identifiers import uuid7

@@ -8,8 +8,9 @@ import pytest
 from apikeys.purses import Purse
 from documents import lexical, search
 from documents.search import Scope
-from queries import completion, followups, prompts, rewriting
 from queries.answers import Turn
+from queries.chats import followups, rewriting
+from queries.generating import completion, prompts
 from queries.models import Query
 from ragsite.lib import circuits, row_security
 from tests.makers import Party, ingest

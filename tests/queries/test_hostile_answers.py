@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queries import defusing
+from queries.checking import defusing
 from queries.models import Query
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer

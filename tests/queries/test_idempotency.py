@@ -150,7 +150,7 @@ def test_a_bug_frees_the_key(ours: Party, monkeypatch: pytest.MonkeyPatch) -> No
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_X_API_KEY=ours.raw)
     with monkeypatch.context() as patch:
-        patch.setattr("queries.generation._extract", fails)
+        patch.setattr("queries.generating.generation._extract", fails)
         assert ask(client).status_code == 500
     assert not kept().exists()
     assert ask(client).status_code == 200

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from queries import cache, makers
 from queries.answers import Ask
+from queries.caching import cache
+from queries.generating import makers
 
 CHANGES: dict[str, Any] = {
     "ANSWER_PROVIDER": "extractive",

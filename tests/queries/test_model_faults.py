@@ -10,7 +10,9 @@ from django.test.client import Client
 from pytest_django.fixtures import Settings
 
 from apikeys.models import Usage
-from queries import bills, flight, recording
+from queries import recording
+from queries.caching import flight
+from queries.generating import bills
 from queries.models import Query
 from ragsite.lib import redis_client
 from tests.makers import Party, make_user

@@ -7,8 +7,8 @@ from django.test import override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queries import prompts
-from queries.prompts import Message
+from queries.generating import prompts
+from queries.generating.prompts import Message
 from ragsite.lib import tokens
 from tests.queries.test_defusing import make_sources
 

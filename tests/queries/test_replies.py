@@ -11,7 +11,8 @@ from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from apikeys.models import Usage
-from queries import cache, recording
+from queries import recording
+from queries.caching import cache
 from queries.models import Query
 from ragsite.lib import row_security
 from tests.makers import Party, fresh
@@ -143,7 +144,7 @@ def test_a_bug_after_the_sources_tells_nothing(ours: Party, monkeypatch: pytest.
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("queries.generation._extract", fails)
+    monkeypatch.setattr("queries.generating.generation._extract", fails)
     name, problem = events_of(ask(ours.client))[-1]
     assert (name, problem["status"]) == ("error", 500)
     assert "secret" not in json.dumps(problem)

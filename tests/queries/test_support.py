@@ -2,7 +2,7 @@
 
 import pytest
 
-from queries import support
+from queries.checking import support
 from tests.queries.test_defusing import make_sources
 
 KETTLE = (

@@ -11,8 +11,10 @@ from apikeys import keys, tabs
 from apikeys.models import Usage
 from documents import indexing
 from documents.models import Document
-from queries import makers, recording, tracing
+from queries import recording
+from queries.generating import makers
 from queries.models import Query
+from queries.traces import tracing
 from tests.makers import Party, ingest, make_key, with_key
 from tests.model_server import Behaviour, ModelServer
 from tests.problems import problem

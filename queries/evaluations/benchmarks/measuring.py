@@ -20,10 +20,11 @@ from apikeys.purses import Purse
 from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
 from documents.models import Chunk, CorpusStatistics, Document
 from documents.search import Found, Hit, Scope
-from queries import generation, sources
+from queries import sources
 from queries.evaluations import metrics
 from queries.evaluations.benchmarks.corpora import Corpus, Question
-from queries.generation import Brief
+from queries.generating import generation
+from queries.generating.generation import Brief
 from ragsite.lib import row_security
 from ragsite.lib.errors import Invalid
 

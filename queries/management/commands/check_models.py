@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
-from queries import model_checks
-from queries.model_checks import Checked
+from queries.generating import model_checks
+from queries.generating.model_checks import Checked
 from ragsite.lib.model_probe import Probe
 
 _QUESTIONS = {

@@ -9,8 +9,9 @@ from accounts.models import Tenant
 from apikeys.models import Usage
 from documents import space_changes
 from documents.models import Document, EmbeddingSpace
-from queries import answering, makers, recording, tasks
+from queries import answering, recording, tasks
 from queries.evaluations import running, runs, states
+from queries.generating import makers
 from queries.models import EvaluationResult, EvaluationRun, EvaluationSet, Query
 from ragsite.celery import app
 from ragsite.lib import row_security

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 from documents import lexical, sentences
-from queries import citations
+from queries.checking import citations
 from queries.sources import Source
 
 # Measured on XQuAD; docs/retrieval.md has the figures.

@@ -12,8 +12,9 @@ from typing import Final
 
 from apikeys.purses import Purse
 from documents import lexical
-from queries import citations, generation, prompts
 from queries.answers import Turn
+from queries.checking import citations
+from queries.generating import generation, prompts
 
 Rarity = Callable[[str], Mapping[str, float]]
 """The inverse document frequency, in the corpus that is asked, of each index term of a text that it has."""
@@ -51,7 +52,7 @@ def standalone(question: str, turns: Sequence[Turn], *, rarity: Rarity, purse: P
     started = perf_counter()
     text = ""
     if generation.is_by_model():
-        from queries import rewriting  # noqa: PLC0415  what it imports is dear, and needed only here
+        from queries.chats import rewriting  # noqa: PLC0415  what it imports is dear, and needed only here
 
         text = rewriting.rewritten(question, turns, purse=purse)
     text = text or by_rule(question, turns, rarity=rarity)

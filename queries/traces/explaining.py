@@ -1,4 +1,4 @@
-"""Reads what is kept of how an answer came about (`queries.tracing`), for people.
+"""Reads what is kept of how an answer came about (`queries.traces.tracing`), for people.
 
 Titles and texts are those of today: a document that was removed has none, and a chunk that was cut anew neither.
 """
@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from documents.models import Chunk, Document
-from queries import tracing
 from queries.models import Query
+from queries.traces import tracing
 from ragsite.lib.errors import NotFound
 
 

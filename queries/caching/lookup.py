@@ -9,11 +9,12 @@ from accounts import corpus
 from apikeys import tabs, usage
 from apikeys.authentication import admission_of
 from apikeys.callers import Caller
-from queries import cache, history
+from queries import history
 from queries.answers import Ask
-from queries.cache import Name
+from queries.caching import cache
+from queries.caching.cache import Name
+from queries.caching.seals import Kept, unseal
 from queries.history import Hit
-from queries.seals import Kept, unseal
 from ragsite.lib import turns
 from ragsite.lib.middleware import elapsed_ms, request_id
 

@@ -17,8 +17,8 @@ from accounts.tenancy import TenantQuerySet
 from apikeys import keys
 from apikeys.callers import Caller
 from documents.models import Collection, Document
-from queries import citations
 from queries.answers import Ask, Turn
+from queries.checking import citations
 from queries.models import Conversation, Query
 from ragsite.lib import unseen
 from ragsite.lib.errors import NotFound

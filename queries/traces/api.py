@@ -9,8 +9,9 @@ from rest_framework.views import APIView
 
 from apikeys import callers
 from apikeys.permissions import HasBudget, IsBusiness
-from queries import explaining, history, replaying
-from queries.trace_serializers import ReplayOut, TraceOut
+from queries import history
+from queries.traces import explaining, replaying
+from queries.traces.serializers import ReplayOut, TraceOut
 from ragsite.lib.middleware import request_id
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 
 from apikeys.purses import Purse
-from queries import defusing, extractive, prompts
+from queries.checking import defusing
+from queries.checking.support import Unsupported
+from queries.generating import extractive, prompts
 from queries.sources import Source
-from queries.support import Unsupported
 from ragsite.lib import turns
 from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
 
@@ -76,7 +77,7 @@ def generate(brief: Brief) -> Generated:
     when the purse does not hold what its answer may cost."""
     if not is_by_model() or not brief.sources:
         return _extract(brief)
-    from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
+    from queries.generating import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
     try:
         return completion.complete(brief)
@@ -94,7 +95,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
     if not is_by_model() or not brief.sources:
         yield from _in_pieces(_extract(brief))
         return
-    from queries import completion  # noqa: PLC0415  what it imports is dear, and needed only here
+    from queries.generating import completion  # noqa: PLC0415  what it imports is dear, and needed only here
 
     shown = False
     try:

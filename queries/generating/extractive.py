@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from documents import lexical
-from queries import citations, quoting
-from queries.quoting import Quote
+from queries.checking import citations
+from queries.generating import quoting
+from queries.generating.quoting import Quote
 
 MOST_SENTENCES: Final = 3
 MOST_CHARACTERS: Final = 500

@@ -21,10 +21,11 @@ from uuid import UUID
 from django.conf import settings
 from redis import Redis
 
-from queries import cache, generation
 from queries.answers import Answer
-from queries.cache import Name
-from queries.seals import Kept, seal, unseal
+from queries.caching import cache
+from queries.caching.cache import Name
+from queries.caching.seals import Kept, seal, unseal
+from queries.generating import generation
 from ragsite.lib import leases, redis_client, rooms, waiting
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.leases import Lease

@@ -1,7 +1,7 @@
 """What is kept of how an answer came about: enough to explain it, and to ask it again, in a few kilobytes.
 
 Texts are not copied. A candidate is named by its chunk and its span in the document, of which the history's sources
-have the words where it was given. What is stored is read by `queries.explaining`.
+have the words where it was given. What is stored is read by `queries.traces.explaining`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +12,8 @@ from uuid import UUID
 from accounts.models import Tenant
 from apikeys.callers import Caller
 from documents.search import Found, Hit
-from queries import generation, makers
 from queries.answers import Ask
+from queries.generating import generation, makers
 from queries.sources import Source
 from ragsite.lib import tokens
 

@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 
 from documents import reranking
-from queries import generation, prompts, trials
+from queries.generating import generation, prompts, trials
 
 
 def named() -> dict[str, Any]:
-    """Kept with each answer (`queries.tracing`), and part of what it is cached under (`queries.cache`): made otherwise it
+    """Kept with each answer (`queries.traces.tracing`), and part of what it is cached under (`queries.caching.cache`): made otherwise it
     would be another. The embedding space is not among them: a change of it raises the corpus version.
 
     What is switched off is left out. Of addresses is told whether they are others, and no more.

@@ -14,7 +14,7 @@ from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from apikeys.tabs import Attempt
-from queries import trials
+from queries.generating import trials
 from ragsite.lib import tokens
 from ragsite.lib.llm import Messages
 from ragsite.lib.vendor_tries import Ledger, Try

@@ -12,9 +12,10 @@ from dataclasses import replace
 import structlog
 
 from apikeys.purses import Purse
-from queries import chat_models, completion, conversations
 from queries.answers import Turn
-from queries.bills import Bill
+from queries.chats import conversations
+from queries.generating import chat_models, completion
+from queries.generating.bills import Bill
 from ragsite.lib import deadlines, llm
 from ragsite.lib.errors import BudgetSpent, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.llm import ChatEndpoint

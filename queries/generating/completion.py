@@ -5,10 +5,11 @@ from contextlib import closing
 
 from django.conf import settings
 
-from queries import defusing, prompts, support, trials
-from queries.bills import Bill
-from queries.chat_models import ChatModel
-from queries.generation import Brief, Generated
+from queries.checking import defusing, support
+from queries.generating import prompts, trials
+from queries.generating.bills import Bill
+from queries.generating.chat_models import ChatModel
+from queries.generating.generation import Brief, Generated
 from ragsite.lib import llm
 from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.llm import ChatEndpoint, Completion, Messages

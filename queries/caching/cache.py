@@ -25,9 +25,9 @@ from redis import Redis
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.callers import Caller
-from queries import makers
 from queries.answers import Ask
-from queries.seals import Kept, seal, unseal
+from queries.caching.seals import Kept, seal, unseal
+from queries.generating import makers
 from ragsite.lib import redis_client
 from ragsite.lib.leases import Lease
 

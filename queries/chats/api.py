@@ -14,7 +14,8 @@ from rest_framework.views import APIView
 
 from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget
-from queries import conversations, replies
+from queries import replies
+from queries.chats import conversations
 from queries.models import Conversation
 from queries.serializers import (
     ChatIn,

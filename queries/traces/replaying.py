@@ -8,11 +8,12 @@ from uuid import UUID
 from apikeys.callers import Caller
 from apikeys.models import APIKey, KeyCollection
 from documents.models import Document
-from queries import answering, differences, explaining
+from queries import answering
 from queries.answers import Answer, Ask
-from queries.differences import Place
-from queries.explaining import Made
 from queries.models import Query
+from queries.traces import differences, explaining
+from queries.traces.differences import Place
+from queries.traces.explaining import Made
 
 # Parameters that are kept as they were given.
 _PLAIN = [field.name for field in fields(Ask) if field.name not in {"question", "document_ids", "turns"}]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from documents import reranking, spaces
-from queries import chat_models, completion, generation
+from queries.generating import chat_models, completion, generation
 from ragsite.lib import circuits, embedding_endpoint, model_probe
 from ragsite.lib.model_probe import Probe
 from ragsite.lib.vendor_client import Endpoint

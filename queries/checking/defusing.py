@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from queries import addresses, citations
-from queries.pieces import Decided, rewritten
+from queries.checking import addresses, citations
+from queries.checking.pieces import Decided, rewritten
 from queries.sources import Source
 from ragsite.lib.unseen import JOINERS, visible
 

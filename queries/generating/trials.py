@@ -10,8 +10,8 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from documents.embedding_space import EmbeddingSpace
-from queries import chat_models
-from queries.chat_models import ChatModel
+from queries.generating import chat_models
+from queries.generating.chat_models import ChatModel
 from ragsite.lib.errors import Conflict, NotFound
 
 State = EmbeddingSpace.State

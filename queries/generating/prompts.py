@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.conf import settings
 
-from queries import citations
+from queries.checking import citations
 from queries.sources import Source
 from ragsite.lib import tokens
 

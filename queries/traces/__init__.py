@@ -1,0 +1,1 @@
+"""Why a question was answered as it was: kept, explained, asked again and compared."""
