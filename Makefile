@@ -19,7 +19,7 @@ down: ## stop what `make up` runs
 	@if [ -x $(PYTHON) ]; then exec $(PYTHON) manage.py down; else echo "Nothing runs here."; fi
 
 test: install-dev ## run the tests; ARGS= goes to pytest
-	@exec $(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # No server is asked: the checks of `check --deploy` and the drift check read code and settings alone.
 lint: export DATABASE_URL = postgresql://ragsite@127.0.0.1:1/ragsite

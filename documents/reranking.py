@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
 
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from ragsite.lib.reranker import Reranker
 
 NONE = "none"
-_FORMS = {"cohere": "documents", "jina": "documents", "tei": "texts"}
+_FORMS: dict[str, Literal["documents", "texts"]] = {
+    "cohere": "documents",
+    "jina": "documents",
+    "tei": "texts",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
     purse.reserve(_most(question, texts))
     began = perf_counter()
     try:
-        scores = endpoint.scores(_configured(endpoint), question, texts)
+        scores = endpoint.scores(configured(), question, texts)
     except ClientLeft:
         purse.take(Spent(cost_usd=purse.reserved))  # it was asked all the same
         raise
@@ -79,15 +83,17 @@ def _since(moment: float) -> float:
     return round((perf_counter() - moment) * 1000, 1)
 
 
-def _configured(endpoint: Any) -> "Reranker":
-    made: Reranker = endpoint.Reranker(
+def configured() -> "Reranker":
+    """The one that the settings name; there is one where reranking `is_on`."""
+    from ragsite.lib.reranker import Reranker  # noqa: PLC0415  as above
+
+    return Reranker(
         form=_FORMS[settings.RERANK_PROVIDER],
-        url=settings.RERANK_URL,
+        base_url=settings.RERANK_URL,
         api_key=settings.RERANK_API_KEY,
         model=settings.RERANK_MODEL,
         timeout_seconds=settings.RERANK_TIMEOUT_MS / 1000,
     )
-    return made
 
 
 def _most(question: str, texts: Sequence[str]) -> Decimal:

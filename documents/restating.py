@@ -8,7 +8,7 @@ import structlog
 
 from documents import spaces
 from documents.models import EmbeddingSpace
-from ragsite.lib import embedding_probe, embeddings
+from ragsite.lib import embeddings
 from ragsite.lib.embeddings import EmbeddingModel, Vectors
 from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout
 
@@ -44,7 +44,7 @@ def embed(space: EmbeddingSpace, chunks: Sequence[Stored]) -> Vectors:
             model, [chunk.text for chunk in chunks], patience_seconds=spaces.patience(space)
         )
     except (ModelFailed, ModelTimeout) as error:
-        embedding_probe.dimensions(model)  # raises where it is the model, and not these texts
+        embeddings.dimensions(model)  # raises where it is the model, and not these texts
         if len(chunks) > 1:
             raise TooMuch from error
         # A machine that is busy may be quicker later, and the chunk would have lost its second half.

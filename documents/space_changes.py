@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from documents import retiring, spaces
 from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.spaces import State
-from ragsite.lib import embedding_probe, local_model, row_security
+from ragsite.lib import embeddings, local_model, row_security
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import Conflict, Invalid, Unavailable
 
@@ -83,7 +83,7 @@ def begin(wanted: Target, *, switches: bool = True) -> EmbeddingSpace:
     """Begins to build a space, or goes on with the same one; workers do the rest (`documents.reembedding`).
 
     A space that served before and still has its vectors is only completed. One text is embedded first: raises what
-    `embedding_probe.dimensions` raises for a model that cannot be reached or gives vectors of another size, Invalid
+    `embeddings.dimensions` raises for a model that cannot be reached or gives vectors of another size, Invalid
     where the settings have no key for it, and Conflict when it serves already or another is being built.
     """
     described = _probed(wanted)
@@ -113,7 +113,7 @@ def _probed(wanted: Target) -> Mapping[str, Any]:
 
 
 def _found_dimensions(model: EmbeddingModel) -> int:
-    found = embedding_probe.dimensions(model)
+    found = embeddings.dimensions(model)
     if found > MAX_DIMENSIONS:
         raise Invalid(
             f"Its vectors have {found} dimensions, and the most that can be stored are {MAX_DIMENSIONS}."

@@ -7,6 +7,8 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.models import Tenant
 from apikeys import tabs
 from apikeys.callers import Caller
@@ -20,18 +22,25 @@ from queries.generation import Brief, Generated
 from queries.scopes import scope
 from queries.tracing import Trace
 from queries.trials import AS_SET, Trial
-from ragsite.lib import presence, rooms, turns
+from ragsite.lib import deadlines, presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 
 # Before what a program wants of a model: it may shape the answer, and not undo what the site and the tenant ask for.
 _WISHES = "The program that asks adds the wishes below. Follow them where they contradict nothing above."
+
+# What is asked before the answer has this much of its own: else an answer that hangs would always be cut off by the
+# deadline of its question, and its endpoint never be to blame (`vendor_errors.verdict`).
+_SLACK_SECONDS = 3.0
 
 Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question that is allowed, and being answered since `started`, by the tenant's settings or as a trial has them."""
+    """A question that is allowed, and being answered since `started`, by the tenant's settings or as a trial has them.
+
+    `deadline`: until when it asks models, by the monotonic clock.
+    """
 
     caller: Caller
     ask: Ask
@@ -41,6 +50,7 @@ class _Question:
     started: float
     trial: Trial
     trace: Trace
+    deadline: float
 
     def purse(self) -> CallersPurse:
         return CallersPurse(self.caller, self.query_id)
@@ -66,7 +76,7 @@ def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None, trial: T
     tenant = trial.applied(caller.tenant())
     purse = CallersPurse(caller, query_id) if query_id else None
     top_k = ask.top_k or tenant.top_k
-    with turns.turn():
+    with turns.turn(), deadlines.until(_deadline()):
         return search.hybrid(scope(caller, ask), ask.question, top_k=top_k, purse=purse, space=trial.space)
 
 
@@ -93,10 +103,11 @@ def attempt(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer
 
 
 def _answered(question: _Question) -> Answer:
-    prepared = _prepared(question)
-    presence.check()  # or a model would be asked for nobody
-    generating = perf_counter()
-    generated = generation.generate(prepared.brief)
+    with deadlines.until(question.deadline):
+        prepared = _prepared(question)
+        presence.check()  # or a model would be asked for nobody
+        generating = perf_counter()
+        generated = generation.generate(prepared.brief)
     return _made(question, prepared, generated, generating=generating)
 
 
@@ -109,7 +120,8 @@ def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None,
     with _room(caller):
         question = _allowed(caller, ask, query_id)
         made = None
-        with _failures_kept(question), closing(_streamed(question)) as parts:
+        steps = deadlines.steps_until(question.deadline, _streamed(question))
+        with _failures_kept(question), closing(steps) as parts:
             for part in parts:
                 if isinstance(part, Answer):
                     made = part
@@ -147,7 +159,11 @@ def _allowed(caller: Caller, ask: Ask, query_id: UUID, trial: Trial = AS_SET) ->
     started = perf_counter()
     tenant, within = trial.applied(caller.tenant()), scope(caller, ask)
     trace = tabs.of(query_id).story = Trace(caller, ask, tenant)
-    return _Question(caller, ask, query_id, tenant, within, started, trial, trace)
+    return _Question(caller, ask, query_id, tenant, within, started, trial, trace, _deadline())
+
+
+def _deadline() -> float:
+    return deadlines.after(settings.ANSWER_TIMEOUT_SECONDS + _SLACK_SECONDS)
 
 
 @contextmanager

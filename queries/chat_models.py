@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-AT = " at "
+_AT = " at "
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ def listed() -> list[ChatModel]:
 
 def _read(entry: str) -> ChatModel:
     """`model`, or `model at https://host/v1` where it is not at the address of the first."""
-    model, _, address = entry.partition(AT)
+    model, _, address = entry.partition(_AT)
     base_url = address.strip() or settings.ANSWER_BASE_URL
     parts = urlsplit(base_url)
     if not model.strip() or parts.scheme not in {"http", "https"} or not parts.hostname:

@@ -1,8 +1,7 @@
-"""Answers by a chat model. Only a site that has one imports this: the vendor's client takes most of a second to load."""
+"""Answers by a chat model. Only a site that has one imports this: the vendor's client is slow to load."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import replace
 
 from django.conf import settings
 
@@ -11,13 +10,14 @@ from queries.bills import Bill
 from queries.chat_models import ChatModel
 from queries.generation import Brief, Generated
 from ragsite.lib import llm
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.llm import ChatEndpoint, Completion, Messages
 
 
 def complete(brief: Brief) -> Generated:
     """Raises ModelFailed, ModelTimeout, Unavailable or BudgetSpent."""
     messages = _messages(brief)
-    completion = llm.complete(endpoint(), messages, ledger=Bill(brief.purse, messages))
+    completion = llm.complete(endpoints(), messages, ledger=Bill(brief.purse, messages))
     return _generated(defusing.harmless(completion.text, brief.sources), brief, completion)
 
 
@@ -28,7 +28,7 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
     """
     messages = _messages(brief)
     bill = Bill(brief.purse, messages)
-    told = llm.stream(endpoint(), messages, ledger=bill)
+    told = llm.stream(endpoints(), messages, ledger=bill)
     completions: list[Completion] = []
 
     def pieces() -> Iterator[str]:
@@ -53,10 +53,9 @@ def _messages(brief: Brief) -> Messages:
     return prompts.messages(brief.asked, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
 
 
-def endpoint() -> ChatEndpoint:
-    """The chat models of the settings, each with the endpoints and models to fall back to."""
-    first, *fallbacks = [endpoint_of(listed) for listed in trials.models()]
-    return replace(first, fallbacks=tuple(fallbacks))
+def endpoints() -> list[ChatEndpoint]:
+    """The chat models that are asked, one after the other as each fails."""
+    return [endpoint_of(listed) for listed in trials.models()]
 
 
 def endpoint_of(listed: ChatModel) -> ChatEndpoint:
@@ -64,14 +63,16 @@ def endpoint_of(listed: ChatModel) -> ChatEndpoint:
     return ChatEndpoint(
         base_url=listed.base_url,
         api_key=listed.api_key,
-        models=(listed.model,),
+        model=listed.model,
         timeout_seconds=settings.ANSWER_TIMEOUT_SECONDS,
         connect_timeout=settings.ANSWER_CONNECT_SECONDS,
         first_token_seconds=settings.ANSWER_FIRST_TOKEN_SECONDS,
-        breaker_failures=settings.ANSWER_BREAKER_FAILURES,
-        breaker_reset_seconds=settings.ANSWER_BREAKER_SECONDS,
-        in_flight=places,
-        in_flight_alone=places and max(1, places // settings.WEB_WORKERS),
+        rules=Rules(
+            failures=settings.ANSWER_BREAKER_FAILURES,
+            reset_seconds=settings.ANSWER_BREAKER_SECONDS,
+            places=places,
+            places_alone=max(1, places // settings.WEB_WORKERS),
+        ),
         queue_seconds=settings.ANSWER_QUEUE_SECONDS,
         max_tokens=settings.ANSWER_MAX_TOKENS,
         temperature=0.0,

@@ -16,6 +16,7 @@ from django.db.models.functions import Greatest
 from accounts.tenancy import TenantQuerySet
 from apikeys import keys
 from apikeys.callers import Caller
+from documents.models import Collection, Document
 from queries import citations
 from queries.answers import Ask, Turn
 from queries.models import Conversation, Query
@@ -46,7 +47,7 @@ class Message(Protocol):
 
 
 def visible(caller: Caller) -> TenantQuerySet[Conversation]:
-    """Whoever may see the tenant's history sees, renames and deletes its conversations; the others do so with their own."""
+    """Whoever may see the tenant's history sees, renames and deletes its conversations; others do so with their own."""
     if caller.key_id is None and caller.is_business:
         return Conversation.objects.for_tenant(caller.tenant_id)
     return own(caller)
@@ -65,17 +66,23 @@ def asked(caller: Caller, ask: Ask, *, conversation_id: UUID | None, query_id: U
     if conversation_id is None:
         return replace(ask, conversation=query_id)
     conversation = own(caller).one(conversation_id)
-    return replace(ask, conversation=conversation.pk, turns=turns(conversation))
+    return replace(ask, conversation=conversation.pk, turns=turns(conversation, caller))
 
 
-def turns(conversation: Conversation) -> tuple[Turn, ...]:
-    """The latest questions that were answered, with their answers, oldest first.
+def turns(conversation: Conversation, caller: Caller) -> tuple[Turn, ...]:
+    """The latest questions that were answered, with their answers, oldest first, as far as the caller may still read
+    what the answers were made of.
 
     Without the answers' citations: their numbers would name sources of the next answer.
     """
     answered = messages(conversation).exclude(status=Query.Status.FAILED).order_by("-id")
-    latest = answered.values_list("question", "answer")[:MOST_EXCHANGES]
-    exchanges = [(question, citations.keep_given(answer, frozenset())) for question, answer in latest]
+    latest = list(answered.values_list("pk", "question", "answer")[:MOST_EXCHANGES])
+    closed = _closed(caller, messages(conversation).filter(pk__in=[pk for pk, *_ in latest]))
+    exchanges = [
+        (question, citations.keep_given(answer, frozenset()))
+        for pk, question, answer in latest
+        if pk not in closed
+    ]
     lengths = accumulate(len(question) + len(answer) for question, answer in exchanges)
     kept = len(list(takewhile(lambda length: length <= MOST_CHARACTERS, lengths)))
     return tuple(
@@ -83,6 +90,26 @@ def turns(conversation: Conversation) -> tuple[Turn, ...]:
         for question, answer in reversed(exchanges[:kept])
         for turn in (Turn("user", question), Turn("assistant", answer))
     )
+
+
+def _closed(caller: Caller, answered: TenantQuerySet[Query]) -> set[UUID]:
+    """Those of the answers that have a source in a collection that is closed to the caller, now or when it was deleted.
+
+    A document that is gone closes nothing by itself: what it said was seen.
+    """
+    if caller.collections is None:
+        return set()
+    sources = [(pk, source) for pk, cited in answered.values_list("pk", "sources") for source in cited]
+    documents = Document.objects.for_tenant(caller.tenant_id)
+    there = documents.filter(pk__in={source["document_id"] for _, source in sources})
+    within = {str(pk): name for pk, name in there.values_list("pk", "collection__name")}
+    collections = Collection.objects.for_tenant(caller.tenant_id).filter(pk__in=caller.collections)
+    open_to_them = set(collections.values_list("name", flat=True))
+    return {
+        pk
+        for pk, source in sources
+        if within.get(source["document_id"], source["collection"]) not in open_to_them
+    }
 
 
 def messages(conversation: Conversation) -> TenantQuerySet[Query]:

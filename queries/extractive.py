@@ -1,5 +1,6 @@
 """Answers without a model: the sentences of the retrieved passages that best answer, quoted and cited. Pure.
 
+Code is never quoted, and a row of a table only where no sentence says as much: with the names of its columns.
 A sentence is worth the part of the question's words that it shares, weighed by idf; some of what its neighbours
 share, because an answer often stands beside the sentence that names the topic; its passage's score; and a
 little if it holds what the question asks for (a number, a date, a name).
@@ -7,22 +8,22 @@ little if it holds what the question asks for (a number, a date, a name).
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from documents import lexical, sentences
-from queries import citations
+from documents import lexical
+from queries import citations, quoting
+from queries.quoting import Quote
 
 MOST_SENTENCES: Final = 3
 MOST_CHARACTERS: Final = 500
 # A sentence past the first must be worth this part of the best one.
 WORTH_ADDING: Final = 0.6
-# Text without a full stop for longer than this is quoted in part.
-LONGEST_QUOTE: Final = 400
 # What counts beside a sentence's own share of the question's words, which is 0..1.
 PASSAGE: Final = 1.0
 NEIGHBOUR: Final = 0.3
 KIND: Final = 0.2
+ROW: Final = 0.3  # what a row of a table, which reads worse, is worth less
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,6 @@ class Passage:
     score: float
     heading: str = ""
     start: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """Words of source `n`, verbatim: `text == source_text[start:end]`."""
-
-    n: int
-    start: int
-    end: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +77,22 @@ def answer(
 
 def _said(quote: Quote) -> str:
     """On one line, and without the document's own [4]: in an answer it would be a citation of source 4."""
-    return citations.keep_given(" ".join(quote.text.split()), frozenset())
+    return citations.keep_given(" ".join(quote.said.split()), frozenset())
 
 
 def _candidates(
     passage: Passage, weights: Mapping[str, float], asked: re.Pattern[str] | None
 ) -> Iterator[_Candidate]:
-    quotes = list(_quotes(passage))
+    quotes = list(quoting.quotes(passage.text, heading=passage.heading))
     total = sum(weights.values()) or 1.0
     shares = [_shared(quote.text, weights) / total for quote in quotes]
     for quote, share, before, after in zip(quotes, shares, [0.0, *shares], [*shares[1:], 0.0], strict=False):
         if _answers_nothing(quote.text) or _is_heading(quote.text, passage.heading):
             continue
         right_kind = asked is not None and asked.search(quote.text) is not None
-        beside = max(before, after)
-        yield _Candidate(quote, share + NEIGHBOUR * beside + KIND * right_kind + PASSAGE * passage.score)
+        form = -ROW if quote.is_row else NEIGHBOUR * max(before, after)
+        placed = replace(quote, n=passage.n, start=passage.start + quote.start, end=passage.start + quote.end)
+        yield _Candidate(placed, share + form + KIND * right_kind + PASSAGE * passage.score)
 
 
 def _is_heading(text: str, path: str) -> bool:
@@ -109,26 +101,9 @@ def _is_heading(text: str, path: str) -> bool:
     return any(line == " ".join(label.casefold().split()) for label in path.split(" > "))
 
 
-def _quotes(passage: Passage) -> Iterator[Quote]:
-    for start, end in _spans(passage.text):
-        text = passage.text[start:end]
-        yield Quote(passage.n, passage.start + start, passage.start + end, text)
-
-
-def _spans(text: str) -> Iterator[tuple[int, int]]:
-    for start, end in sentences.spans(text):
-        begin = start
-        while end - begin > LONGEST_QUOTE:
-            space = text.rfind(" ", begin + 1, begin + LONGEST_QUOTE)
-            cut = space if space > 0 else begin + LONGEST_QUOTE
-            yield begin, cut
-            begin = cut + (space > 0)
-        if begin < end:
-            yield begin, end
-
-
 def _shared(sentence: str, weights: Mapping[str, float]) -> float:
-    return sum(weights[term] for term in set(lexical.terms(sentence)) if term in weights)
+    # In one order: floats summed in another differ in their last digit, and equals would be told apart by chance.
+    return sum(weights[term] for term in dict.fromkeys(lexical.terms(sentence)) if term in weights)
 
 
 def _answers_nothing(sentence: str) -> bool:

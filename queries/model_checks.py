@@ -1,4 +1,4 @@
-"""Every model that the settings name, tried out. The requests are real: a vendor bills them, and nobody's budget pays."""
+"""Every model that the settings name, tried out. The requests are real: a vendor bills them, and no budget pays."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,23 +6,20 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from django.conf import settings
-
-from documents import spaces
-from queries import chat_models, completion
-from ragsite.lib import circuits, model_probe
+from documents import reranking, spaces
+from queries import chat_models, completion, generation
+from ragsite.lib import circuits, embedding_endpoint, model_probe
 from ragsite.lib.model_probe import Probe
 from ragsite.lib.vendor_client import Endpoint
 
-SECONDS = (
-    12.0  # for one request of a probe, of which there are two: a page that waits for them is answered in time
-)
+# For one request of a probe, of which there are two: a page that waits for them is answered in time.
+SECONDS = 12.0
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; none for the local model."""
+    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; empty where there is none."""
 
     serves: str
     endpoint: str
@@ -38,6 +35,8 @@ class Checked:
     def shown(self) -> dict[str, Any]:
         return {**asdict(self.model), "well": self.probe.is_well, **asdict(self.probe)}
 
+
+_QUOTED = Model("answers", endpoint="", model="quoted from the documents, no model")
 
 Planned = tuple[Model, Callable[[], Probe]]
 
@@ -56,24 +55,38 @@ def check() -> list[Checked]:
 
 
 def _probes() -> list[Planned]:
-    return [*_of_answers(), *_of_embeddings()]
+    return [*_of_answers(), *_of_embeddings(), *_of_reranking()]
 
 
 def _of_answers() -> Iterator[Planned]:
-    if settings.ANSWER_PROVIDER != "openai":
+    if not generation.is_by_model():
+        yield _QUOTED, lambda: Probe(answers=True)
         return
     for number, listed in enumerate(chat_models.listed()):
         endpoint = completion.endpoint_of(listed)
         serves = f"answers, fallback {number}" if number else "answers"
-        yield (
-            Model(serves, endpoint.name, listed.model, circuits.of(endpoint).state),
-            partial(model_probe.chat, endpoint, seconds=SECONDS),
-        )
+        yield _model(serves, endpoint, listed.model), partial(model_probe.chat, endpoint, seconds=SECONDS)
 
 
 def _of_embeddings() -> Iterator[Planned]:
     for space in filter(None, [spaces.active(), spaces.building()]):
         made_by = spaces.model(space)
         serves = "embeddings" if space.state == "active" else "embeddings, being built"
-        host = Endpoint(base_url=made_by.base_url, api_key="").name if made_by.base_url else "this machine"
-        yield Model(serves, host, made_by.model), partial(model_probe.embedding, made_by, seconds=SECONDS)
+        probe = partial(model_probe.embedding, made_by, seconds=SECONDS)
+        if made_by.provider == "local":
+            yield Model(serves, "this machine", made_by.model), probe
+        else:
+            yield _model(serves, embedding_endpoint.endpoint_of(made_by), made_by.model), probe
+
+
+def _of_reranking() -> Iterator[Planned]:
+    if reranking.is_on():
+        endpoint = reranking.configured()
+        yield (
+            _model("reranking", endpoint, endpoint.model),
+            partial(model_probe.reranking, endpoint, seconds=SECONDS),
+        )
+
+
+def _model(serves: str, endpoint: Endpoint, model: str) -> Model:
+    return Model(serves, endpoint.name, model, circuits.of(endpoint).state)

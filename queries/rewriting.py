@@ -10,18 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
-from django.conf import settings
 
 from apikeys.purses import Purse
 from queries import chat_models, completion, conversations
 from queries.answers import Turn
 from queries.bills import Bill
-from ragsite.lib import llm
+from ragsite.lib import deadlines, llm
 from ragsite.lib.errors import BudgetSpent, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.llm import ChatEndpoint
 
-# What follows has to be answered within the answer's own time: together they must not hold a worker for much longer.
-SECONDS = 2.0
+SECONDS = 2.0  # of the question's time, whose rest is the answer's
 MAX_TOKENS = 200
 LONGEST = 1_000
 # The latest turns tell what a follow-up means; of a long answer its beginning does.
@@ -46,7 +44,8 @@ def rewritten(question: str, turns: Sequence[Turn], *, purse: Purse) -> str:
     messages = prompt(question, turns)
     said = ""
     try:
-        said = llm.complete(_endpoint(), messages, ledger=Bill(purse, messages)).text
+        with deadlines.until(deadlines.after(SECONDS)):
+            said = llm.complete([_endpoint()], messages, ledger=Bill(purse, messages)).text
     except (ModelFailed, ModelTimeout, Unavailable, BudgetSpent) as error:
         logger.warning("a follow-up was not rewritten by the model", reason=error.error_code)
     return usable(said, [*(turn.text for turn in turns), question]) if said else ""
@@ -82,8 +81,4 @@ def _is_plain(word: str) -> bool:
 
 def _endpoint() -> ChatEndpoint:
     """The first of the chat models alone: its answer would come before a fallback's."""
-    return replace(
-        completion.endpoint_of(chat_models.listed()[0]),
-        timeout_seconds=min(SECONDS, settings.ANSWER_TIMEOUT_SECONDS),
-        max_tokens=MAX_TOKENS,
-    )
+    return replace(completion.endpoint_of(chat_models.listed()[0]), max_tokens=MAX_TOKENS)

@@ -96,6 +96,7 @@ def _redis() -> None:
 
 
 def _model() -> None:
+    """A probe is what warms a web process: one that would let its first question wait for the model is not ready."""
     model = spaces.model(spaces.active())
     if model.provider == "local":
         embeddings.warm(model)

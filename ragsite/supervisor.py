@@ -1,5 +1,6 @@
 """Runs a set of processes: starts, logs, restarts and stops them, and leaves none behind however it ends itself."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ LOG_BYTES = 10 * 1024 * 1024  # a log that is larger when its process is first s
 FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0
 GUARD_SECONDS = 10.0  # what our processes get to stop in when we are killed
 STEADY_SECONDS = 60.0  # a process that ran this long is restarted as if it had never failed
+TELL_SECONDS = 2.0  # how often it is told what a stop waits for
 
 
 class SupervisorError(RuntimeError):
@@ -23,12 +25,16 @@ class SupervisorError(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """A process to be kept running. `prepare` is called before each start, and may raise OSError or RuntimeError."""
+    """A process to be kept running. `prepare` is called before each start, and may raise OSError or RuntimeError.
+
+    `underlies`: the others need it to end well, and are stopped before it. `grace`: seconds that it gets to stop in.
+    """
 
     name: str
     argv: list[str]
     stop_signal: signal.Signals = signal.SIGTERM
     grace: float = 10.0
+    underlies: bool = False
     user: str | None = None
     cwd: Path | None = None
     env: Mapping[str, str] | None = None
@@ -88,11 +94,29 @@ class Supervisor:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Stop all services, the last started first."""
-        for child in reversed(self._children):
-            child.stop()
+        """Stop all services: together, but those that underlie the others after them."""
+        for underlying in (False, True):
+            self._stop([child for child in self._children if child.service.underlies is underlying])
         self._children.clear()
         self._guard.dismiss()
+
+    def _stop(self, children: "list[_Child]") -> None:
+        """One deadline for all of them, the most patient one's; who is left then is killed."""
+        for child in children:
+            child.ask_to_stop()
+        deadline = time.monotonic() + max((child.service.grace for child in children), default=0.0)
+        while (left := _alive(children)) and (remaining := deadline - time.monotonic()) > 0:
+            self._say(f"Waiting for {left}")
+            processes.wait_until(lambda: not _alive(children), seconds=min(TELL_SECONDS, remaining))
+        if left:
+            self._say(f"Killing {left}")
+        for child in children:
+            child.bury()
+
+
+def _alive(children: "list[_Child]") -> str:
+    """The names of those that have not ended; empty once all have."""
+    return ", ".join(child.service.name for child in children if child.is_alive())
 
 
 class _Guard:
@@ -160,7 +184,7 @@ class _Child:
     def tick(self) -> str | None:
         """Notice a death, or start again what is due; return what is worth telling."""
         if self._process and processes.has_ended(self._process):
-            code = self._bury(self._process)
+            code = self.bury()
             return (
                 f"{self.service.name} ended (exit {code}); again in {self._postpone():.1f} s, see {self.log}"
             )
@@ -171,15 +195,16 @@ class _Child:
                 return f"{self.service.name} cannot start: {error}; again in {self._postpone():.1f} s"
         return None
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         if self._process:
-            processes.stop(self._process, stop_signal=self.service.stop_signal, grace=self.service.grace)
-            self._bury(self._process)
+            os.kill(self._process.pid, self.service.stop_signal)
 
-    def _bury(self, process: "subprocess.Popen[bytes]") -> int:
-        """Reap the process, its group with it, and tell the guard."""
-        code = processes.reap(process) if process.returncode is None else process.returncode
-        self._guard.note(f"-{process.pid}")
+    def bury(self) -> int | None:
+        """Kill what is left of the process and its group, tell the guard, and return the exit code."""
+        if self._process is None:
+            return None
+        code = processes.reap(self._process)
+        self._guard.note(f"-{self._process.pid}")
         self._process = None
         return code
 

@@ -13,12 +13,26 @@ from rest_framework.test import APIClient
 from accounts.models import Tenant
 from ragsite.lib import local_model, redis_client, row_security
 from ragsite.lib.local_model import Precision
+from ragsite.static_files import StaticFiles
 from tests.makers import Party, make_party
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def local_model_is_prepared() -> None:
     local_model.prepare(settings.DATA_DIR / "models", precision=Precision(settings.EMBEDDING_PRECISION))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_looked_for_once() -> Iterator[None]:
+    """Each test's client is a site of its own, and would look through all of them."""
+    found = StaticFiles(lambda _: None).files
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFiles, "add_files_from_finders", lambda site: site.files.update(found))
+        yield
 
 
 @pytest.fixture(scope="session")

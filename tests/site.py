@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import psutil
 START_SECONDS = 300.0  # for a site that is broken, not for a machine that is busy
 # Recovery is quick here, so that tests of it are.
 HASTE = {"INGEST_LEASE_SECONDS": "3", "SWEEP_SECONDS": "2"}
+MODELS = Path(os.environ.get("DATA_DIR", "")) / "models"  # by tests/conftest.py
 _OWN = (
     "DATABASE_URL",
     "DATABASE_OWNER_URL",
@@ -67,8 +69,13 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(data_dir: Path, **settings: str) -> Iterator[Site]:
-    """Starts a site with these settings, waits until it says that it is up, and ends it."""
+def running(data_dir: Path, models: Path | None = MODELS, /, **settings: str) -> Iterator[Site]:
+    """Starts a site with these settings, waits until it says that it is up, and ends it.
+
+    `models`: where the local model is prepared; without it, and outside of the tests, the site prepares its own.
+    """
+    if models and models.is_dir():
+        shutil.copytree(models, data_dir / "models", dirs_exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "ragsite.launch", "--port", str(free_port())],
         env=environment(data_dir, **settings),

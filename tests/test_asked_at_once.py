@@ -12,6 +12,8 @@ from tests.chaos.report import Report
 from tests.model_server import Behaviour, ModelServer
 from tests.site import Site
 
+pytestmark = pytest.mark.long
+
 ASKERS = 40
 
 

@@ -34,8 +34,10 @@ def text(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def read_in(path: str, pattern: re.Pattern[str]) -> set[str]:
-    return set(pattern.findall((ROOT / path).read_text(encoding="utf-8")))
+def read(pattern: re.Pattern[str]) -> set[str]:
+    """What the settings, gunicorn's among them, read from the environment."""
+    files = [*(ROOT / "ragsite" / "settings").glob("*.py"), ROOT / "docker" / "gunicorn.conf.py"]
+    return {name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}
 
 
 def missing(names: set[str], page: str) -> list[str]:
@@ -67,21 +69,20 @@ def links(page: Path) -> list[str]:
 
 
 def test_every_setting_is_described() -> None:
-    names = read_in("ragsite/settings.py", _READ) | read_in("docker/gunicorn.conf.py", _READ)
+    names = read(_READ)
     assert len(names) > 40  # or the pattern has gone blind
     assert missing(names, text("configuration.md")) == []
 
 
 def test_every_secret_is_said_to_have_a_file_variant() -> None:
-    names = read_in("ragsite/settings.py", _SECRET)
     page = text("configuration.md")
     said = page[page.index("`NAME_FILE`") : page.index("Docker and Kubernetes")]
-    assert missing(names, said) == []
+    assert missing(read(_SECRET), said) == []
 
 
 def test_configuration_describes_no_setting_that_is_gone() -> None:
     rows = set(re.findall(r"^\| `([A-Z][A-Z_]+)`", text("configuration.md"), re.MULTILINE))
-    assert rows - read_in("ragsite/settings.py", _READ) - read_in("docker/gunicorn.conf.py", _READ) == set()
+    assert rows - read(_READ) == set()
 
 
 def test_every_scope_is_described() -> None:

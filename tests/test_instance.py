@@ -19,9 +19,11 @@ import signal, sys, time
 from pathlib import Path
 from ragsite import instance
 def leave(*_):
+    tell("Waiting for the kettle")
+    time.sleep(0.5)
     raise SystemExit
 signal.signal(signal.SIGTERM, leave)
-with instance.hold(Path(sys.argv[1])):
+with instance.hold(Path(sys.argv[1])) as tell:
     print("held", flush=True)
     time.sleep(60)
 """
@@ -46,13 +48,15 @@ def test_a_second_one_is_refused_and_told_which_is_the_first(
 
 
 def test_stop_ends_it_and_returns_when_it_is_gone(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
-    assert instance.stop(tmp_path, seconds=10) == holder.pid
+    said: list[str] = []
+    assert instance.stop(tmp_path, seconds=10, say=said.append) == holder.pid
+    assert said == ["Waiting for the kettle"]
     assert processes.wait_until(lambda: holder.poll() is not None, seconds=5)
-    assert instance.stop(tmp_path, seconds=10) is None
+    assert instance.stop(tmp_path, seconds=10, say=print) is None
 
 
 def test_where_nothing_ever_ran_there_is_nothing_to_stop(tmp_path: Path) -> None:
-    assert instance.stop(tmp_path / "never", seconds=1) is None
+    assert instance.stop(tmp_path / "never", seconds=1, say=print) is None
 
 
 def test_a_killed_one_leaves_no_lock_and_its_number_is_not_signalled(
@@ -63,7 +67,7 @@ def test_a_killed_one_leaves_no_lock_and_its_number_is_not_signalled(
     with subprocess.Popen(["sleep", "60"]) as stranger:
         facts = {"pid": stranger.pid, "started": psutil.Process(stranger.pid).create_time()}
         (tmp_path / "up.pid").write_text(json.dumps(facts))
-        assert instance.stop(tmp_path, seconds=1) is None
+        assert instance.stop(tmp_path, seconds=1, say=print) is None
         assert stranger.poll() is None
         stranger.kill()
     with instance.hold(tmp_path):
@@ -76,7 +80,7 @@ def test_a_pid_that_began_at_another_time_is_not_signalled(
     facts = json.loads((tmp_path / "up.pid").read_text())
     (tmp_path / "up.pid").write_text(json.dumps(facts | {"started": facts["started"] - 1000}))
     with pytest.raises(TimeoutError, match="still there"):
-        instance.stop(tmp_path, seconds=0.3)
+        instance.stop(tmp_path, seconds=0.3, say=print)
     assert holder.poll() is None
 
 
@@ -84,5 +88,5 @@ def test_one_that_does_not_heed_is_reported(tmp_path: Path, holder: "subprocess.
     os.kill(holder.pid, signal.SIGSTOP)
     began = time.monotonic()
     with pytest.raises(TimeoutError, match=str(holder.pid)):
-        instance.stop(tmp_path, seconds=0.3)
+        instance.stop(tmp_path, seconds=0.3, say=print)
     assert time.monotonic() - began < 2

@@ -12,6 +12,8 @@ from tests.chaos.outages import Plan
 from tests.chaos.redis_server import KILLED, SLOW, STOPPED, Server, Way
 from tests.site import Site
 
+pytestmark = pytest.mark.long
+
 BRIEF = Plan(seconds=1.2, rate=40.0, back_seconds=6.0, allowed_ms=10_000.0)
 
 

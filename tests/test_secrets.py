@@ -10,7 +10,6 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.test import Client
-from django.test.client import ClientHandler
 from django.utils import timezone
 
 from accounts.models import User
@@ -206,19 +205,11 @@ def written() -> Mapping[str, str]:
 
 
 @pytest.fixture
-def one_site(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All clients ask one and the same: each one's own would look through the static files first, for a tenth of a second."""
-    handler = ClientHandler(enforce_csrf_checks=False)
-    monkeypatch.setattr("django.test.client.ClientHandler", lambda *_: handler)
-
-
-@pytest.fixture
 def heard() -> Iterator[Heard]:
     with everything_heard() as heard:
         yield heard
 
 
-@pytest.mark.usefixtures("one_site")
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_no_secret_is_left_behind(
     boss: Client, ours: Party, heard: Heard, settings: Any, capsys: pytest.CaptureFixture[str]

@@ -1,4 +1,5 @@
-"""The whole site, as `make up` runs it: a stranger's first minutes, and what is lost when a process is killed."""
+"""The whole site, as `make up` runs it: a stranger's first minutes, what is lost when a process is killed, and limits,
+revocation and records under load, in small; `make chaos` has those at their whole size."""
 
 import stat
 import subprocess
@@ -11,9 +12,14 @@ from typing import Any
 import pytest
 
 from tests import site
+from tests.chaos import limits, records, revocation, waiting
+from tests.chaos.headers import Limit
+from tests.chaos.report import Report
 from tests.documents.pdfs import Page, flowing, pdf
 from tests.official_clients import ASKED, openai_client, text_of, tools_used, with_mcp
 from tests.site import Site
+
+pytestmark = pytest.mark.long
 
 ARABLE = "The harvest of barley in the northern fields was delayed by late frost and heavy rain."
 
@@ -37,7 +43,7 @@ def up() -> Iterator[Site]:
     # Not below pytest's own folder, which another run of pytest may close to other accounts: Postgres has one.
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        site.running(Path(folder)) as running,
+        site.running(Path(folder), None) as running,
     ):
         yield running
 
@@ -159,3 +165,35 @@ def chunks_of(up: Site, document_id: str) -> str:
     return subprocess.run(
         command, env=up.environment, capture_output=True, check=True, text=True
     ).stdout.strip()
+
+
+# Under load --------------------------------------------------------------------------------------------------
+
+
+def holds(report: Report) -> None:
+    assert report.held, "\n".join(report.faults)
+
+
+def test_revoked_keys_are_dead_within_a_second(up: Site) -> None:
+    holds(revocation.by_business(up, times=2, side_by_side=2))
+
+
+def test_keys_ended_by_an_operator_are_dead_within_a_second(up: Site) -> None:
+    holds(revocation.by_operator(up, times=2))
+
+
+def test_rotation_with_overlap_fails_no_request(up: Site) -> None:
+    holds(revocation.rotation(up, times=2, side_by_side=2))
+
+
+def test_limits_are_exact_over_two_processes(up: Site) -> None:
+    holds(limits.exact(up, seconds=3))
+
+
+def test_who_waits_as_told_is_let_in_over_http(up: Site) -> None:
+    wanted = [Limit(20, 1), Limit(60, 3), Limit(90, 2), Limit(333, 2)]
+    holds(waiting.obedient(up, limits=wanted, seconds=4))
+
+
+def test_kills_of_every_process_lose_and_double_no_record(up: Site) -> None:
+    holds(records.complete(up, 160, victims=("web", "record", "postgres", "redis", "worker")))

@@ -18,6 +18,8 @@ from tests.model_server import Behaviour, ModelServer
 from tests.official_clients import ASKED, openai_client, text_of, tools_used, with_mcp
 from tests.site import Site
 
+pytestmark = pytest.mark.long
+
 REPLY = "Post to the rotate address [1]."
 
 

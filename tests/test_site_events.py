@@ -17,6 +17,8 @@ from tests import site
 from tests.site import Site
 from tests.webhooks.receiver import Receiver, receiving, silent
 
+pytestmark = pytest.mark.long
+
 STREAMS = 2
 SETTINGS = {
     "WEB_WORKERS": "1",

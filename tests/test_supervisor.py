@@ -37,8 +37,11 @@ def supervisor(tmp_path: Path, said: list[str]) -> Iterator[Supervisor]:
     one.stop()
 
 
-def make_service(name: str, code: str, *arguments: str, grace: float = 5.0) -> Service:
-    return Service(name=name, argv=[sys.executable, "-S", "-c", code, *arguments], grace=grace)
+def make_service(
+    name: str, code: str, *arguments: str, grace: float = 5.0, underlies: bool = False
+) -> Service:
+    argv = [sys.executable, "-S", "-c", code, *arguments]
+    return Service(name=name, argv=argv, grace=grace, underlies=underlies)
 
 
 def pids_in(path: Path) -> list[int]:
@@ -115,31 +118,46 @@ def test_a_start_that_cannot_be_prepared_is_tried_again(
     assert any("cannot start: not yet" in line for line in said)
 
 
-def test_stopping_goes_from_the_last_to_the_first(supervisor: Supervisor, tmp_path: Path) -> None:
-    order = tmp_path / "order"
-    code = """
-import signal, sys, time
+# Says on SIGTERM that it was asked to stop, and ends once everyone named with it has said so.
+SAYS_AND_WAITS = """
+import os, signal, sys, time
+folder, name, *others = sys.argv[1:]
 def stop(*_):
-    open(sys.argv[1], "a").write(sys.argv[2] + " ")
+    open(os.path.join(folder, "order"), "a").write(name + " ")
+    while not all(other in open(os.path.join(folder, "order")).read() for other in others):
+        time.sleep(0.01)
     raise SystemExit
 signal.signal(signal.SIGTERM, stop)
-open(sys.argv[1] + sys.argv[2], "w").write("\\n")
+open(os.path.join(folder, name), "w").write("\\n")
 time.sleep(60)
 """
-    for name in ("first", "second", "third"):
-        supervisor.start(make_service(name, code, str(order), name))
-        assert tick_until(supervisor, Path(f"{order}{name}"))
+
+
+def test_what_underlies_the_others_is_stopped_after_them_and_they_together(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
+    waits_for = {"ground": [], "web": ["worker"], "worker": ["web"]}
+    for name, others in waits_for.items():
+        arguments = [str(tmp_path), name, *others]
+        supervisor.start(make_service(name, SAYS_AND_WAITS, *arguments, grace=30, underlies=name == "ground"))
+        assert tick_until(supervisor, tmp_path / name)
     supervisor.stop()
-    assert order.read_text() == "third second first "
+    *first, last = (tmp_path / "order").read_text().split()
+    assert (set(first), last) == ({"web", "worker"}, "ground")
+    assert "Waiting for web, worker" in said
+    assert not any(line.startswith("Killing") for line in said)
 
 
-def test_a_child_that_does_not_heed_is_killed_with_its_group(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_child_that_does_not_heed_is_killed_with_its_group(
+    supervisor: Supervisor, tmp_path: Path, said: list[str]
+) -> None:
     facts = tmp_path / "pids"
     supervisor.start(make_service("stubborn", PARENT_AND_CHILD, str(facts), "STUBBORN", grace=0.3))
     pids = pids_in(facts)
     began = time.monotonic()
     supervisor.stop()
     assert time.monotonic() - began < 3
+    assert said == ["Waiting for stubborn", "Killing stubborn"]
     assert are_gone(pids, seconds=1)
 
 

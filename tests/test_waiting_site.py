@@ -14,6 +14,8 @@ from tests.chaos.people import Business
 from tests.patient_model import Call, PatientModel
 from tests.site import Site
 
+pytestmark = pytest.mark.long
+
 
 class Stage(NamedTuple):
     up: Site

@@ -1,4 +1,7 @@
-"""Circuit breakers: what keeps failing is left alone for a while, then tried by one caller at a time, or by none."""
+"""Circuit breakers of one process: what keeps failing is left alone for a while, then tried by one caller at a time, or
+by none. For what `circuits`, which all processes share, cannot be asked about: Redis itself, and storage, which has to
+do without it.
+"""
 
 import threading
 import time
@@ -26,8 +29,8 @@ class Breaker:
     ) -> None:
         """`counts` tells which exceptions are the guarded part's failure, and not its caller's.
 
-        `answers`: whether the guarded part is well. Where it is given, a thread asks it while the breaker is open, soon and then
-        every `reset_seconds`, and no caller waits for what hangs.
+        `answers`: whether the guarded part is well. Where it is given, a thread asks it while the breaker is open, soon
+        and then every `reset_seconds`, and no caller waits for what hangs.
         """
         self.name = name
         self._answers = answers
@@ -37,7 +40,6 @@ class Breaker:
             reset_timeout=reset_seconds,
             exclude=[lambda error: not counts(error)],
             throw_new_error_on_trip=False,
-            # State shared between processes goes in here: state_storage=pybreaker.CircuitRedisStorage(...).
         )
         self._probe = threading.Lock()
 

@@ -6,36 +6,8 @@ The rules are those of the scripts in `circuits`.
 import time
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Literal, NamedTuple
 
-Verdict = Literal["well", "down", "unknown"]
-"""What a call's end says of the endpoint. `unknown`: nothing, since the call was given up for another reason."""
-
-
-class Refusal(NamedTuple):
-    """Why an endpoint is not to be asked now (`open`, `held` or `full`), and for how many seconds."""
-
-    why: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """`failures` in a row open the circuit for `reset_seconds`; `places` calls at once, any number where 0."""
-
-    failures: int
-    reset_seconds: float
-    places: int
-    places_alone: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A call to a model, which may last until `lease_seconds` are over. `id` tells it from every other."""
-
-    id: str
-    model: str
-    lease_seconds: float
+from ragsite.lib.circuit_rules import Refusal, Rules, Ticket, Verdict
 
 
 @dataclass
@@ -69,7 +41,7 @@ class Alone:
             return Refusal("open", self.opened_until - now)
         if self.opened_until and self.probed_until > now:
             return Refusal("open", 1.0)
-        if self.rules.places and len(self.places) >= self.rules.places_alone:
+        if self.rules.places and len(self.places) >= (self.rules.places_alone or self.rules.places):
             return Refusal("full", 1.0)
         return None
 

@@ -18,7 +18,8 @@ from uuid import uuid4
 import structlog
 
 from ragsite.lib import redis_client, waiting
-from ragsite.lib.circuit_alone import Alone, Refusal, Rules, Ticket, Verdict
+from ragsite.lib.circuit_alone import Alone
+from ragsite.lib.circuit_rules import Refusal, Rules, Ticket, Verdict
 from ragsite.lib.per_process import PerProcess
 from ragsite.lib.vendor_client import Endpoint
 
@@ -86,19 +87,10 @@ logger = structlog.get_logger(__name__)
 
 
 def of(endpoint: Endpoint) -> "Circuit":
-    """The circuit of all calls of this kind to this address, whatever models they are for.
-
-    Another timeout is another circuit: limits that ingestion runs into do not close the endpoint to questions.
-    """
-    identity = f"{type(endpoint).__name__} {endpoint.base_url} {endpoint.timeout_seconds}"
-    rules = Rules(
-        failures=endpoint.breaker_failures,
-        reset_seconds=endpoint.breaker_reset_seconds,
-        places=endpoint.in_flight,
-        places_alone=endpoint.in_flight_alone or endpoint.in_flight,
-    )
+    """The circuit of all calls of this purpose to this address, whatever models they are for, and however long."""
+    identity = f"{endpoint.purpose} {endpoint.base_url}"
     # Hashed, for an address may carry a password.
-    return _circuits.get((endpoint.name, sha256(identity.encode()).hexdigest()[:32], rules))
+    return _circuits.get((endpoint.name, sha256(identity.encode()).hexdigest()[:32], endpoint.rules))
 
 
 def forget() -> None:

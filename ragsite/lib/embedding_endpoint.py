@@ -129,19 +129,25 @@ def _pause(model: EmbeddingModel, state: tenacity.RetryCallState) -> float:
 def _once(model: EmbeddingModel, texts: list[str], patience_seconds: float) -> Vectors:
     expected = sum(map(tokens.about, texts))  # what the endpoint reports afterwards corrects it
     embedding_pace.wait(model, expected, patience_seconds=patience_seconds)
-    endpoint = Endpoint(
-        base_url=model.base_url,
-        api_key=model.api_key,
-        # Another timeout is another breaker too: limits that ingestion runs into do not close it to questions.
-        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT if patience_seconds else 0.0),
-        max_answer_bytes=ANSWER_BYTES,
-    )
-    content, headers = vendor.call(endpoint, {model.model: partial(ask, model=model, texts=texts)})
+    asked = partial(ask, model=model, texts=texts)
+    endpoint = endpoint_of(model, patient=patience_seconds > 0)
+    content, headers = vendor.call(endpoint, model=model.model, ask=asked)
     if (seconds := vendor_errors.exhausted_seconds(headers)) > 0:
         embedding_pace.hold(model, seconds)
     if model.tokens_per_minute:
         embedding_pace.correct(model, _tokens(content, otherwise=expected) - expected)
     return read_vectors(content, count=len(texts), dimensions=model.dimensions)
+
+
+def endpoint_of(model: EmbeddingModel, *, patient: bool = False) -> Endpoint:
+    return Endpoint(
+        base_url=model.base_url,
+        api_key=model.api_key,
+        # Limits that ingestion runs into do not close the endpoint to questions.
+        purpose="embeddings of documents" if patient else "embeddings",
+        timeout_seconds=max(model.timeout_seconds, PATIENT_TIMEOUT if patient else 0.0),
+        max_answer_bytes=ANSWER_BYTES,
+    )
 
 
 async def ask(
@@ -153,8 +159,10 @@ async def ask(
     )
     try:
         try:
-            answer = await create(dimensions=model.dimensions)
+            answer = await create(dimensions=model.dimensions or openai.omit)
         except openai.BadRequestError:
+            if not model.dimensions:
+                raise
             answer = await create()  # some servers refuse to be told the size of a model that has only one
     except openai.APIStatusError as error:
         if error.status_code not in _REFUSED_SIZES:
@@ -172,7 +180,10 @@ def _tokens(content: bytes, *, otherwise: int) -> int:
 
 
 def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
-    """The `count` vectors in the body of an answer, made unit length. Raises `ModelFailed` where they are not that."""
+    """The `count` vectors in the body of an answer, made unit length. Raises `ModelFailed` where they are not that.
+
+    `dimensions` 0: as many as the first has.
+    """
     try:
         items = sorted(json.loads(content)["data"], key=_index)
         rows = [_row(item["embedding"]) for item in items]
@@ -180,8 +191,9 @@ def read_vectors(content: bytes, *, count: int, dimensions: int) -> Vectors:
         raise ModelFailed("The embedding endpoint's answer is not a list of embeddings.") from None
     if len(rows) != count:
         raise ModelFailed(f"The embedding endpoint answered {count} texts with {len(rows)} vectors.")
-    if wrong := {row.size for row in rows} - {dimensions}:
-        raise ModelRefused(mismatch(max(wrong), dimensions))
+    wanted = dimensions or rows[0].size
+    if wrong := {row.size for row in rows} - {wanted}:
+        raise ModelRefused(mismatch(max(wrong), wanted))
     return _unit(np.stack(rows))
 
 

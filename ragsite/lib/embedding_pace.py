@@ -15,9 +15,9 @@ from ragsite.lib import redis_client
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import Unavailable
 from ragsite.lib.per_process import PerProcess
+from ragsite.lib.vendor_errors import LONGEST_HOLD
 
 _MINUTE = 60.0
-_LONGEST_HOLD = 600.0  # seconds; whoever asks for more is asked again after this
 _KEPT_SECONDS = 3_600
 
 # A reservation: returns the seconds to wait, and moves the next one's turn behind it. A wait beyond the patience is
@@ -91,7 +91,7 @@ def wait(model: EmbeddingModel, tokens: int, *, patience_seconds: float) -> None
 
 def hold(model: EmbeddingModel, seconds: float) -> None:
     """Let nobody who is patient ask before so many seconds are over: the endpoint said so."""
-    bounded = min(seconds, _LONGEST_HOLD)
+    bounded = min(seconds, LONGEST_HOLD)
     local = _locals.get(_key(model))
     local.hold = max(local.hold, time.monotonic() + bounded)
     redis_client.attempted(lambda redis: _HOLD(redis, keys=[_key(model)], arguments=[bounded, _KEPT_SECONDS]))

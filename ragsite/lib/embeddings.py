@@ -13,11 +13,15 @@ from ragsite.lib.errors import ModelRefused, Unavailable
 from ragsite.lib.per_process import PerProcess
 
 Vectors = NDArray[np.float32]  # (n, dimensions), each row of length 1
+SAMPLE = "How many dimensions has this?"  # embedded to see whether a model answers, and with how many
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingModel:
-    """What makes the vectors of one space. `directory` and `threads` serve `local`; what follows them, `openai`."""
+    """What makes the vectors of one space. `directory` and `threads` serve `local`; what follows them, `openai`.
+
+    `dimensions` 0: as many as an endpoint's model has.
+    """
 
     provider: Literal["local", "openai"]
     model: str
@@ -48,6 +52,11 @@ def embed(model: EmbeddingModel, texts: Sequence[str], *, patience_seconds: floa
     from ragsite.lib import embedding_endpoint  # noqa: PLC0415  see above
 
     return embedding_endpoint.embed(model, texts, patience_seconds=patience_seconds)
+
+
+def dimensions(model: EmbeddingModel) -> int:
+    """How many a vector of the model has, which is asked for one. Raises as `embed` does."""
+    return len(embed(model, [SAMPLE])[0])
 
 
 def count_tokens(model: EmbeddingModel, texts: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import openai
 from openai.types.chat import ChatCompletionChunk
 
-from ragsite.lib import vendor, vendor_errors
+from ragsite.lib import deadlines, vendor, vendor_errors
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.vendor import Candidate
 from ragsite.lib.vendor_client import Endpoint, run
@@ -40,17 +40,17 @@ UNKEPT = Ledger()
 
 @dataclass(frozen=True, kw_only=True)
 class ChatEndpoint(Endpoint):
-    """`models` are tried in their order, then those of the fallbacks, whose own timeouts for the whole do not count.
+    """A model, and where and how it is asked.
 
     `max_tokens` and `temperature` are the endpoint's own where None. `first_token_seconds`: until a stream's first
     piece; 0: as long as the whole may take. An answer that is not streamed has no first piece before its last.
     """
 
-    models: tuple[str, ...]
+    model: str
+    purpose: str = "chat"
     max_tokens: int | None = None
     temperature: float | None = None
     first_token_seconds: float = 0.0
-    fallbacks: tuple["ChatEndpoint", ...] = ()
 
 
 class Asking(Protocol[Said_co]):
@@ -71,25 +71,27 @@ class Completion:
     completion_tokens: int
 
 
-def complete(endpoint: ChatEndpoint, messages: Messages, *, ledger: Ledger = UNKEPT) -> Completion:
-    """The whole answer, within `endpoint.timeout_seconds`. Raises what `vendor.first` raises."""
-    candidates = _candidates(endpoint, messages, whole)
-    with vendor.first(candidates, seconds=endpoint.timeout_seconds, ledger=ledger) as reply:
+def complete(endpoints: Sequence[ChatEndpoint], messages: Messages, *, ledger: Ledger = UNKEPT) -> Completion:
+    """The whole answer of the first that gives one, within the timeout of the first in line. Raises what `vendor.first`
+    raises."""
+    candidates = _candidates(endpoints, messages, whole)
+    with vendor.first(candidates, seconds=endpoints[0].timeout_seconds, ledger=ledger) as reply:
         return reply.value
 
 
-def _candidates(endpoint: ChatEndpoint, messages: Messages, ask: Asking[Reply]) -> list[Candidate[Reply]]:
+def _candidates(
+    endpoints: Sequence[ChatEndpoint], messages: Messages, ask: Asking[Reply]
+) -> list[Candidate[Reply]]:
     return [
-        Candidate(one, model, partial(ask, endpoint=one, body=body_of(one, messages, model=model)))
-        for one in (endpoint, *endpoint.fallbacks)
-        for model in one.models
+        Candidate(endpoint, endpoint.model, partial(ask, endpoint=endpoint, body=body_of(endpoint, messages)))
+        for endpoint in endpoints
     ]
 
 
-def body_of(endpoint: ChatEndpoint, messages: Messages, *, model: str) -> dict[str, Any]:
+def body_of(endpoint: ChatEndpoint, messages: Messages) -> dict[str, Any]:
     wishes = {"max_tokens": endpoint.max_tokens, "temperature": endpoint.temperature}
     return {
-        "model": model,
+        "model": endpoint.model,
         "messages": [dict(message) for message in messages],
         **{name: value for name, value in wishes.items() if value is not None},
     }
@@ -158,16 +160,16 @@ def _count(said: Any) -> int:
 
 
 def stream(
-    endpoint: ChatEndpoint, messages: Messages, *, ledger: Ledger = UNKEPT
+    endpoints: Sequence[ChatEndpoint], messages: Messages, *, ledger: Ledger = UNKEPT
 ) -> Generator[str | Completion, None, None]:
     """The answer's pieces as they come, and last the `Completion` they make up.
 
-    Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays shown,
-    so a failure after it raises. The whole, with the time the reader takes, is bounded by `endpoint.timeout_seconds`.
+    Nothing is asked before the first `next`. Retries and fallbacks end with the first piece: what was shown stays
+    shown, so a failure after it raises. The whole, with the time the reader takes, is bounded as in `complete`.
     """
-    deadline = time.monotonic() + endpoint.timeout_seconds
-    candidates = _candidates(endpoint, messages, streamed)
-    reply = vendor.first(candidates, seconds=endpoint.timeout_seconds, ledger=ledger)
+    seconds = deadlines.left(endpoints[0].timeout_seconds)
+    deadline = deadlines.after(seconds)
+    reply = vendor.first(_candidates(endpoints, messages, streamed), seconds=seconds, ledger=ledger)
     answer = reply.value
     try:
         with vendor_errors.app_errors(), reply:

@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 
 import openai
 
-from ragsite.lib import embedding_endpoint, embeddings, llm, vendor_errors
+from ragsite.lib import embedding_endpoint, embeddings, llm, reranker, vendor_errors
 from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import AppError, ModelRefused
 from ragsite.lib.llm import ChatEndpoint, StreamedAnswer
+from ragsite.lib.reranker import Reranker
 from ragsite.lib.vendor_client import Endpoint, client, run
 from ragsite.lib.vendor_tries import Try
 
 _QUESTION = [{"role": "user", "content": "Reply with the word: ready"}]
-_TEXT = "How many dimensions has this?"
+_TEXTS = ["Tea is served in the garden.", "Visitors park behind the mill."]  # to be put into an order
 _FAILURES = (openai.OpenAIError, AppError, TimeoutError)
 
 
@@ -45,15 +46,15 @@ _ANSWERS = Probe(reachable=True, authenticated=True, model_known=True, answers=T
 
 
 def chat(endpoint: ChatEndpoint, *, seconds: float) -> Probe:
-    """Asks the endpoint's first model, whole and then streamed, each for so long at most."""
-    body = llm.body_of(endpoint, _QUESTION, model=endpoint.models[0])
-    tried, began = Try(endpoint.name, endpoint.models[0]), time.monotonic()
+    """Asks it, whole and then streamed, each for so long at most."""
+    body = llm.body_of(endpoint, _QUESTION)
+    tried, began = Try(endpoint.name, endpoint.model), time.monotonic()
     try:
         run(llm.whole(client(endpoint), tried, endpoint=endpoint, body=body), seconds)
     except _FAILURES as error:
         return _failed(error, endpoint)
     found = replace(_ANSWERS, milliseconds=_since(began), reports_usage=_is_counted(tried))
-    tried, began = Try(endpoint.name, endpoint.models[0]), time.monotonic()
+    tried, began = Try(endpoint.name, endpoint.model), time.monotonic()
     try:
         answer = run(llm.streamed(client(endpoint), tried, endpoint=endpoint, body=body), seconds)
         found = replace(found, streams=True, first_token_ms=_since(began))
@@ -67,11 +68,13 @@ def embedding(model: EmbeddingModel, *, seconds: float) -> Probe:
     """Embeds one text, whose vector must have as many dimensions as the space."""
     began = time.monotonic()
     if model.provider == "local":
-        embeddings.embed(model, [_TEXT])
+        embeddings.dimensions(model)
         return Probe(answers=True, milliseconds=_since(began))
-    endpoint = Endpoint(base_url=model.base_url, api_key=model.api_key)
+    endpoint = embedding_endpoint.endpoint_of(model)
     try:
-        content, _ = run(embedding_endpoint.ask(client(endpoint), model=model, texts=[_TEXT]), seconds)
+        content, _ = run(
+            embedding_endpoint.ask(client(endpoint), model=model, texts=[embeddings.SAMPLE]), seconds
+        )
         counted = _reports_tokens(content)
         embedding_endpoint.read_vectors(content, count=1, dimensions=model.dimensions)
     except embedding_endpoint.TooMany as refusal:
@@ -79,6 +82,17 @@ def embedding(model: EmbeddingModel, *, seconds: float) -> Probe:
     except _FAILURES as error:
         return _failed(error, endpoint)
     return replace(_ANSWERS, milliseconds=_since(began), reports_usage=counted)
+
+
+def reranking(endpoint: Reranker, *, seconds: float) -> Probe:
+    """Has two texts put into an order."""
+    began = time.monotonic()
+    asking = reranker.ask(client(endpoint), reranker=endpoint, question="Where is the tea?", texts=_TEXTS)
+    try:
+        told = run(asking, seconds)
+    except _FAILURES as error:
+        return _failed(error, endpoint)
+    return replace(_ANSWERS, milliseconds=_since(began), reports_usage=bool(told.tokens or told.searches))
 
 
 async def _read_out(answer: StreamedAnswer) -> None:

@@ -8,30 +8,29 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import httpx2
+import openai
 
-from ragsite.lib.breaker import Breaker
-from ragsite.lib.errors import ClientLeft, ModelFailed, ModelRefused, ModelTimeout, Unavailable
-from ragsite.lib.per_process import PerProcess
-from ragsite.lib.vendor_client import run
+from ragsite.lib import vendor
+from ragsite.lib.circuit_rules import Rules
+from ragsite.lib.errors import ModelFailed
+from ragsite.lib.vendor_client import Endpoint
 
-OK: Final = 200
-MOST_BYTES: Final = 1_000_000
 MOST_TOKENS: Final = 100_000_000
-_DOWN: Final = frozenset({408, 409, 429})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reranker:
-    """Where a reranker answers. `timeout_seconds` bounds a whole call, of which there is one try."""
+@dataclass(frozen=True, kw_only=True)
+class Reranker(Endpoint):
+    """A reranker, `base_url` being its whole address. It is asked once: an order that comes late is none."""
 
     form: Literal["documents", "texts"]
-    url: str
-    api_key: str = field(repr=False)
     model: str
-    timeout_seconds: float
+    purpose: str = "reranking"
+    tries: int = 1
+    rules: Rules = field(default_factory=lambda: Rules(failures=3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +43,18 @@ class Scores:
 
 
 def scores(reranker: Reranker, question: str, texts: Sequence[str]) -> Scores:
-    """How well each text answers. Raises `ModelTimeout`, `Unavailable` (not there, or the breaker is open), and
-    `ModelFailed` for an error or nonsense, which is `ModelRefused` where asking again is no use."""
-    with breakers.get(reranker).guarding():
-        try:
-            content = run(_asked(reranker, _body(reranker, question, texts)), reranker.timeout_seconds)
-        except TimeoutError:
-            raise ModelTimeout("The reranker took too long.") from None
-        except httpx2.HTTPError:
-            # `from None`: the original carries the request, whose headers carry the key.
-            raise Unavailable("The connection to the reranker failed.") from None
-        return read(content, count=len(texts))
+    """How well each text answers. Raises what `vendor.call` raises."""
+    return vendor.call(
+        reranker, model=reranker.model, ask=partial(ask, reranker=reranker, question=question, texts=texts)
+    )
+
+
+async def ask(
+    client: openai.AsyncOpenAI, *, reranker: Reranker, question: str, texts: Sequence[str]
+) -> Scores:
+    body = _body(reranker, question, texts)
+    answer = await client.post(reranker.base_url, cast_to=httpx2.Response, body=body)
+    return read(answer.content, count=len(texts))
 
 
 def _body(reranker: Reranker, question: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -62,22 +62,6 @@ def _body(reranker: Reranker, question: str, texts: Sequence[str]) -> dict[str, 
         return {"query": question, "texts": list(texts), "truncate": True}
     body: dict[str, Any] = {"query": question, "documents": list(texts), "top_n": len(texts)}
     return body | ({"model": reranker.model} if reranker.model else {})
-
-
-async def _asked(reranker: Reranker, body: Mapping[str, Any]) -> bytes:
-    headers = {"Authorization": f"Bearer {reranker.api_key}"} if reranker.api_key else {}
-    async with _clients.get(reranker).stream("POST", reranker.url, json=body, headers=headers) as answer:
-        if answer.status_code != OK:
-            kind = ModelFailed if answer.status_code in _DOWN or answer.status_code >= 500 else ModelRefused
-            raise kind(f"The reranker answered with HTTP {answer.status_code}.")
-        content = b""
-        async for (
-            piece
-        ) in answer.aiter_raw():  # as it came: what was asked not to be compressed cannot inflate
-            content += piece
-            if len(content) > MOST_BYTES:
-                raise ModelFailed(f"The reranker's answer is longer than {MOST_BYTES:,} bytes.")
-        return content
 
 
 def read(content: bytes, *, count: int) -> Scores:
@@ -114,24 +98,3 @@ def _count(value: Any) -> int:
     """A number of things that can be stored; 0 for anything else."""
     real = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return min(max(int(value), 0), MOST_TOKENS) if real else 0
-
-
-def _make_breaker(_: Reranker) -> Breaker:
-    return Breaker("The reranker", failures=3, reset_seconds=30.0, counts=_is_down)
-
-
-def _is_down(error: Exception) -> bool:
-    """Not a question that it refuses, or whose asker left, which says nothing about the next one."""
-    return not isinstance(error, ModelRefused | ClientLeft)
-
-
-def _make_client(reranker: Reranker) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(reranker.timeout_seconds),
-        follow_redirects=False,  # the key is for one address
-        headers={"Accept-Encoding": "identity"},
-    )
-
-
-breakers = PerProcess(_make_breaker)
-_clients = PerProcess(_make_client)

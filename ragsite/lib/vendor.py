@@ -6,25 +6,23 @@ All of it goes on in the caller's thread; only the requests themselves are on th
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import openai
 import tenacity
 
-from ragsite.lib import circuits, vendor_errors, waiting
-from ragsite.lib.circuit_alone import Refusal
+from ragsite.lib import circuits, deadlines, vendor_errors, waiting
+from ragsite.lib.circuit_rules import Refusal
 from ragsite.lib.circuits import Passage
-from ragsite.lib.errors import AppError, BudgetSpent, ClientLeft, ModelFailed, Unavailable
+from ragsite.lib.errors import AppError, BudgetSpent, ClientLeft, ModelFailed, ModelTimeout, Unavailable
 from ragsite.lib.vendor_client import Endpoint, client, run
 from ragsite.lib.vendor_tries import Ledger, Try
 
 T = TypeVar("T")
 
-TRIES = 3
 BACKOFF = tenacity.wait_exponential_jitter(multiplier=0.25, max=4.0, jitter=0.25)
 _SLACK_SECONDS = 2.0  # after its deadline a call is over, and its place free
 _PASSED_OVER = {"open": "circuit_open", "held": "held", "full": "model_busy"}
@@ -61,28 +59,27 @@ class Reply(Generic[T]):
         self.passage.leave(vendor_errors.verdict(error))
 
 
-def call(endpoint: Endpoint, asks: Mapping[str, Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]]) -> T:
-    """The answer of the first model that gives one; `asks` maps each model's name to its request, in order."""
-    candidates = [Candidate(endpoint, model, partial(_without_try, ask=ask)) for model, ask in asks.items()]
-    with first(candidates, seconds=endpoint.timeout_seconds, ledger=Ledger()) as reply:
+def call(endpoint: Endpoint, *, model: str, ask: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]) -> T:
+    """The answer of a model that has no fallbacks and keeps no ledger. Raises what `first` raises."""
+    candidate = Candidate(endpoint, model, lambda client, _: ask(client))
+    with first([candidate], seconds=endpoint.timeout_seconds, ledger=Ledger()) as reply:
         return reply.value
-
-
-async def _without_try(
-    client: openai.AsyncOpenAI, _: Try, *, ask: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, T]]
-) -> T:
-    return await ask(client)
 
 
 def first(candidates: Sequence[Candidate[T]], *, seconds: float, ledger: Ledger) -> Reply[T]:
     """The reply of the first candidate that gives one.
 
-    The time left is shared out among the candidates left, so that one that hangs leaves time for its fallbacks.
+    The time left, by the question's deadline at most, is shared out among the candidates left, so that one that hangs
+    leaves time for its fallbacks.
+
     Raises `ModelTimeout` out of time; `Unavailable` when nothing answers, endpoints limit us, are left alone by their
     circuits or are busy; `ModelFailed` when one answers with an error or with nonsense; `ModelRefused`, which is one,
     when asking again is no use; `BudgetSpent` where the ledger does not let the first request go out.
     """
-    deadline = time.monotonic() + seconds
+    seconds = deadlines.left(seconds)
+    if not seconds:  # or an endpoint would be blamed, and paid, for a request that could not be made any more
+        raise ModelTimeout("The time for the answer was over before the model was asked.")
+    deadline = deadlines.after(seconds)
     failure: AppError | None = None
     refusals = []
     for left, candidate in zip(range(len(candidates), 0, -1), candidates, strict=True):
@@ -139,20 +136,23 @@ def _refused(refusals: Sequence[Refusal]) -> AppError:
 def _reply(candidate: Candidate[T], passage: Passage, *, ends: float, ledger: Ledger) -> Reply[T]:
     """Raises what the client raises, and then has left the circuit."""
     try:
-        value, tried = _retrying(ends - time.monotonic())(_once, candidate, ends=ends, ledger=ledger)
+        retrying = _retrying(candidate.endpoint.tries, ends - time.monotonic())
+        value, tried = retrying(_once, candidate, ends=ends, ledger=ledger)
     except BaseException as error:
         passage.leave(vendor_errors.verdict(error), hold_seconds=vendor_errors.hold_seconds(error))
         if isinstance(error, openai.OpenAIError | ModelFailed | TimeoutError):
             said = vendor_errors.said(error, candidate.endpoint)
-            logger.warning("model %s gave no answer: %s", candidate.model, said)
+            logger.warning(
+                "model %s at %s gave no answer: %s", candidate.model, candidate.endpoint.name, said
+            )
         raise
     return Reply(value, tried, passage, ledger)
 
 
-def _retrying(seconds: float) -> tenacity.Retrying:
+def _retrying(tries: int, seconds: float) -> tenacity.Retrying:
     return tenacity.Retrying(
         # A pause that would outlast the time is not begun: the fallback, or the word that there is none, comes sooner.
-        stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_before_delay(seconds),
+        stop=tenacity.stop_after_attempt(tries) | tenacity.stop_before_delay(seconds),
         wait=_pause,
         sleep=waiting.pause,
         retry=tenacity.retry_if_exception(vendor_errors.worth_retrying),

@@ -15,6 +15,7 @@ import httpx2
 import openai
 
 from ragsite.lib import waiting
+from ragsite.lib.circuit_rules import Rules
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.per_process import PerProcess
 
@@ -27,19 +28,18 @@ EVENT_OVERHEAD = 16  # a streamed token of 5 bytes comes wrapped in some 200
 class Endpoint:
     """Where a vendor answers. `timeout_seconds` bounds a whole call: all its tries, pauses and fallbacks.
 
-    `in_flight`: how many calls all processes together may have under way, and `in_flight_alone` how many this one may
-    while it cannot ask the others; 0: any number. A call waits `queue_seconds` for its place.
+    `purpose`: what it is asked for. All calls of a purpose to an address have one circuit together, with these rules. A
+    call waits `queue_seconds` for its place there. `tries`: how often it asks, at most, while what failed may pass.
     """
 
     base_url: str
     api_key: str = field(repr=False)
+    purpose: str
     timeout_seconds: float = 30.0
     connect_timeout: float = 5.0
+    tries: int = 3
     max_answer_bytes: int = 1_000_000
-    breaker_failures: int = 5
-    breaker_reset_seconds: float = 30.0
-    in_flight: int = 0
-    in_flight_alone: int = 0
+    rules: Rules = field(default_factory=Rules)
     queue_seconds: float = 2.0
 
     @property
@@ -121,5 +121,13 @@ _clients = PerProcess(_make_client)
 
 
 def client(endpoint: Endpoint) -> openai.AsyncOpenAI:
-    """This process's client of the endpoint, with its pool of connections, for use in `run` alone."""
-    return _clients.get(endpoint)
+    """This process's client of the endpoint, for use in `run` alone. Whatever it is asked for, it has one pool of
+    connections: an answer finds that open by which its question was rewritten."""
+    reached = Endpoint(
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key,
+        purpose="",
+        connect_timeout=endpoint.connect_timeout,
+        max_answer_bytes=endpoint.max_answer_bytes,
+    )
+    return _clients.get(reached)

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 import httpx2
 import openai
 
-from ragsite.lib.circuit_alone import Verdict
+from ragsite.lib import deadlines
+from ragsite.lib.circuit_rules import Verdict
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
 from ragsite.lib.vendor_client import Endpoint
 
@@ -63,12 +64,15 @@ def hold_seconds(error: BaseException) -> float:
 def verdict(error: BaseException | None) -> Verdict:
     """What a call's end says of the endpoint: that it answers, be it with a refusal or nonsense, is well enough.
 
-    Whoever says how long to wait is not down: that is kept to (`hold_seconds`) instead.
+    Whoever says how long to wait is not down: that is kept to (`hold_seconds`) instead. Of one that was cut off by its
+    asker's deadline nobody knows: what was asked before may have used up the time.
     """
     if error is None or isinstance(error, GeneratorExit):
         return "well"
     if isinstance(error, openai.APIStatusError):
         return "down" if _is_transient(error) and not hold_seconds(error) else "well"
+    if isinstance(error, TimeoutError) and deadlines.is_over():
+        return "unknown"
     if isinstance(error, openai.APIConnectionError | TimeoutError):
         return "down"
     # Nonsense is the endpoint's; any other error of ours is a request that was not made.

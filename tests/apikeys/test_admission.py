@@ -16,7 +16,9 @@ from apikeys import admission, copies, keys
 from apikeys.admission import Lookup
 from ragsite.lib import redis_client
 from tests.apikeys.admitting import HERE, admit, refused
+from tests.chaos import door, limits, storm
 from tests.makers import Party, make_key
+from tests.outages import redis_waited_for
 
 
 def put_back(key: Any, seconds: float) -> None:
@@ -228,3 +230,12 @@ def test_record_in_redis_is_what_the_script_reads(ours: Party) -> None:
         "rate": 60_000,
         "burst": 10_000,
     }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_64_threads_share_one_bucket(ours: Party) -> None:
+    key, _ = make_key(ours.tenant, rate_limit=storm.PER_MINUTE, burst=storm.BURST)
+    plan = storm.Plan([key.key_hash], storm.THREADS, time.time() + 1.2, 2.0)
+    with redis_waited_for():  # a limit is exact as long as Redis answers
+        report = limits.storm_report(door.carry_out(plan), plan=plan)
+    assert report.held, "\n".join(report.faults)

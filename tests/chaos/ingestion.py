@@ -242,7 +242,7 @@ def _fresh(on: Stage, number: int) -> float:
     with on.up.client() as client:
         client.headers["X-API-Key"] = on.keys[0]
         with suppress(AssertionError):  # it is late, and told so
-            site.finished(client, str(told.ids[0]), seconds=min(60.0, on.patience * 10))
+            site.finished(client, str(told.ids[0]), seconds=min(60.0, FRESH_SECONDS + on.patience))
     on.all.ids.extend(told.ids)
     return round(time.monotonic() - began, 1)
 

@@ -14,7 +14,7 @@ from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
 from documents import search
 from documents.search import Found, Scope
-from ragsite.lib import reranker
+from ragsite.lib import circuits, reranker
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, ingest
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=["jina", "cohere", "tei"])
 def server(request: pytest.FixtureRequest, settings: Settings) -> Iterator[ModelServer]:
-    reranker.breakers.forget()  # a port comes back in a later test
+    circuits.forget()  # a port comes back in a later test
     with ModelServer() as server:
         settings.RERANK_PROVIDER = request.param
         settings.RERANK_URL = f"{server.url}/rerank"
@@ -82,7 +82,7 @@ def test_the_reranker_has_the_last_word(teas: Tenant, server: ModelServer, setti
     ("behaviour", "code"),
     [
         (Behaviour(status=500), "model_failed"),
-        (Behaviour(status=429), "model_failed"),
+        (Behaviour(status=429), "unavailable"),
         (Behaviour(status=401), "model_refused"),
         (Behaviour(fault="invalid_json"), "model_failed"),
         (Behaviour(fault="huge"), "model_failed"),

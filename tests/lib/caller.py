@@ -51,14 +51,17 @@ def main() -> None:
     from unittest.mock import patch
 
     from ragsite.lib import llm, vendor
+    from ragsite.lib.circuit_rules import Rules
     from ragsite.lib.errors import AppError
     from ragsite.lib.llm import ChatEndpoint
 
     with patch.object(vendor, "BACKOFF", lambda _: 0.01):
         for line in sys.stdin:
-            endpoint = ChatEndpoint(**{"api_key": "sk", "models": ("first",), **json.loads(line)})
+            told_so = json.loads(line)
+            rules = Rules(**told_so.pop("rules", {}))
+            endpoint = ChatEndpoint(api_key="sk", model="first", rules=rules, **told_so)
             try:
-                told: Any = {"text": llm.complete(endpoint, [{"role": "user", "content": "?"}]).text}
+                told: Any = {"text": llm.complete([endpoint], [{"role": "user", "content": "?"}]).text}
             except AppError as error:
                 told = {"code": error.error_code, "headers": error.headers}
             print(json.dumps(told), flush=True)

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from ragsite.lib import llm, redis_client
-from ragsite.lib.circuit_alone import Refusal, Rules, Verdict
+from ragsite.lib import circuits, llm, redis_client
+from ragsite.lib.circuit_rules import Refusal, Rules, Verdict
 from ragsite.lib.circuits import Circuit, Passage
 from ragsite.lib.llm import ChatEndpoint
 from tests.lib.caller import Caller
@@ -17,7 +18,7 @@ from tests.model_server import Behaviour, ModelServer
 from tests.outages import redis_refused, redis_waited_for
 from tests.site import wait_for
 
-TIMES = {"timeout_seconds": 5.0, "breaker_failures": 2, "breaker_reset_seconds": 1.0}
+TIMES = {"timeout_seconds": 5.0, "rules": {"failures": 2, "reset_seconds": 1.0}}
 
 
 @pytest.fixture(params=["with Redis", "without"])
@@ -32,7 +33,7 @@ def circuit(where: None) -> Circuit:
 
 
 def make_circuit(*, reset_seconds: float = 60.0, places: int = 0, places_alone: int = 0) -> Circuit:
-    rules = Rules(failures=2, reset_seconds=reset_seconds, places=places, places_alone=places_alone or places)
+    rules = Rules(failures=2, reset_seconds=reset_seconds, places=places, places_alone=places_alone)
     return Circuit("it", uuid4().hex, rules)
 
 
@@ -136,9 +137,16 @@ def test_a_call_that_goes_well_waits_for_redis_once(
         return guarded(call)
 
     monkeypatch.setattr(redis_client, "guarded", counted)
-    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", models=("first",), in_flight=5)
-    assert llm.complete(endpoint, [{"role": "user", "content": "?"}]).text
+    endpoint = ChatEndpoint(base_url=model_server.url, api_key="sk", model="first", rules=Rules(places=5))
+    assert llm.complete([endpoint], [{"role": "user", "content": "?"}]).text
     assert waits.count(threading.get_ident()) == 1
+
+
+def test_a_purpose_has_one_circuit_at_an_address_whatever_its_calls_are_like() -> None:
+    answers = ChatEndpoint(base_url="http://127.0.0.1:1/v1", api_key="sk", model="first")
+    same = replace(answers, timeout_seconds=2.0, max_tokens=200, model="second")
+    assert circuits.of(same) is circuits.of(answers)
+    assert circuits.of(replace(answers, purpose="embeddings")) is not circuits.of(answers)
 
 
 # Over processes ----------------------------------------------------------------------------------------------
@@ -172,7 +180,7 @@ def test_the_breaker_is_one_over_processes(model_server: ModelServer) -> None:
 
 
 def test_places_are_shared_and_come_back_from_the_dead(model_server: ModelServer) -> None:
-    places = {"timeout_seconds": 2.0, "in_flight": 1, "queue_seconds": 0.1}
+    places = {"timeout_seconds": 2.0, "rules": {"places": 1}, "queue_seconds": 0.1}
     model_server.reset(Behaviour(fault="hang"))
     with Caller() as one, Caller() as other:
         one.ask(model_server, **places)

@@ -41,6 +41,6 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(settings: Settings
 
 def test_keys_are_in_no_repr(settings: Settings) -> None:
     settings.ANSWER_FALLBACK_MODELS = ["llama at http://10.0.0.5:11434/v1"]
-    assert "sk-" not in f"{chat_models.listed()!r} {completion.endpoint()!r}"
-    names = [endpoint.name for endpoint in (completion.endpoint(), *completion.endpoint().fallbacks)]
+    assert "sk-" not in f"{chat_models.listed()!r} {completion.endpoints()!r}"
+    names = [endpoint.name for endpoint in completion.endpoints()]
     assert names == ["api.example", "10.0.0.5:11434"]

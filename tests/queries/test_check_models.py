@@ -99,10 +99,30 @@ def test_an_embedding_endpoint_is_asked_for_the_spaces_dimensions(
     settings.EMBEDDING_MODEL, settings.EMBEDDING_BASE_URL = "bag", model.url
     settings.EMBEDDING_API_KEY = "sk-embedding"
     spaces.active()
-    (found,) = checked(capsys, fails=False)
+    _, found = checked(capsys, fails=False)
     assert (found["model"], found["answers"], found["reports_usage"]) == ("bag", True, True)
     model.reset(Behaviour(status=401))
-    assert checked(capsys, fails=True)[0]["authenticated"] is False
+    assert checked(capsys, fails=True)[1]["authenticated"] is False
+
+
+def test_a_reranker_is_tried(
+    model: ModelServer, capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    settings.RERANK_PROVIDER, settings.RERANK_URL = "jina", f"{model.url}/rerank"
+    settings.RERANK_MODEL, settings.RERANK_API_KEY = "rerank-1", "sk-rerank"
+    *_, found = checked(capsys, fails=False)
+    assert (found["serves"], found["model"], found["circuit"]) == ("reranking", "rerank-1", "closed")
+    assert (found["answers"], found["reports_usage"]) == (True, True)
+    model.reset(Behaviour(status=401))
+    *_, found = checked(capsys, fails=True)
+    assert (found["authenticated"], found["answers"]) == (False, False)
+
+
+def test_where_answers_are_quoted_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("check_models")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "answers: quoted from the documents, no model"
+    assert said[1].startswith("embeddings: all-MiniLM-L6-v2 at this machine")
 
 
 def test_people_read_it_in_words(model: ModelServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,19 +4,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connections
 
 from accounts.models import User
+from apikeys import copies
 from apikeys.callers import Caller
+from apikeys.models import KeyCollection
+from documents.models import Collection, Document
 from queries import conversations
 from queries.answers import Ask, Turn
 from queries.models import Conversation, Query
 from ragsite.lib import row_security
 from ragsite.lib.errors import NotFound
 from ragsite.lib.identifiers import made_at, uuid7
-from tests.makers import Party, make_conversation
+from tests.makers import Party, ingest, make_conversation, make_document, make_key, with_key
 from tests.problems import problem
 from tests.queries.test_chat import listed, messages, said, say
 
@@ -176,11 +180,20 @@ def test_whoever_asks_is_deleted_meanwhile(
 # How far it reaches back -------------------------------------------------------------------------------------------
 
 
-def add(conversation: Conversation, question: str, answer: str, status: str = "answered") -> None:
+def add(
+    conversation: Conversation, question: str, answer: str, *, status: str = "answered", sources: Any = ()
+) -> None:
     time.sleep(0.002)  # ids of one millisecond are in no order
     pk = uuid7()
     Query.objects.create(id=pk, tenant_id=conversation.tenant_id, conversation=conversation, question=question,
-                         answer=answer, status=status, created_at=made_at(pk))  # fmt: skip
+                         answer=answer, status=status, sources=list(sources), created_at=made_at(pk))  # fmt: skip
+
+
+def turns_of(conversation: Conversation, collections: tuple[UUID, ...] | None = None) -> tuple[Turn, ...]:
+    """As whoever may read these collections is given them."""
+    return conversations.turns(
+        conversation, Caller(tenant_id=conversation.tenant_id, collections=collections)
+    )
 
 
 def test_turns_are_the_latest_that_were_answered_without_their_citations(ours: Party) -> None:
@@ -189,7 +202,7 @@ def test_turns_are_the_latest_that_were_answered_without_their_citations(ours: P
     )
     add(conversation, "Broken?", "", status="failed")
     add(conversation, "Second?", "The documents do not say.", status="not_found")
-    assert conversations.turns(conversation) == (
+    assert turns_of(conversation) == (
         Turn("user", "First?"),
         Turn("assistant", "One. Two."),
         Turn("user", "Second?"),
@@ -197,7 +210,7 @@ def test_turns_are_the_latest_that_were_answered_without_their_citations(ours: P
     )
     for number in range(30):
         add(conversation, f"Number {number}?", f"It is {number}.")
-    turns = conversations.turns(conversation)
+    turns = turns_of(conversation)
     assert len(turns) == 2 * conversations.MOST_EXCHANGES
     assert (turns[0].text, turns[-1].text) == ("Number 20?", "It is 29.")
 
@@ -206,9 +219,9 @@ def test_turns_have_a_length(ours: Party) -> None:
     conversation = make_conversation(ours.tenant, user=ours.user, question="First?", answer="One.")
     for _ in range(4):
         add(conversation, "Long?", "x" * 7_000)
-    assert len(conversations.turns(conversation)) == 4
+    assert len(turns_of(conversation)) == 4
     add(conversation, "Longer?", "x" * conversations.MOST_CHARACTERS)
-    assert conversations.turns(conversation) == ()
+    assert turns_of(conversation) == ()
 
 
 def test_messages_of_others_are_no_turns(ours: Party, theirs: Party) -> None:
@@ -217,8 +230,49 @@ def test_messages_of_others_are_no_turns(ours: Party, theirs: Party) -> None:
     pk = uuid7()
     Query.objects.create(id=pk, tenant=theirs.tenant, conversation=conversation, question="Theirs?",
                          answer="No.", status="answered", created_at=made_at(pk))  # fmt: skip
-    assert [turn.text for turn in conversations.turns(conversation)] == ["Ours?", "Yes."]
+    assert [turn.text for turn in turns_of(conversation)] == ["Ours?", "Yes."]
     assert conversations.messages(conversation).count() == 1
+
+
+def test_what_was_closed_since_is_no_turn(ours: Party) -> None:
+    """Of an answer all sources must be open still; a document that is gone was in a collection as well."""
+    conversation = make_conversation(ours.tenant, key=ours.key, question="First?", answer="Of nothing.")
+    names = ("open", "open", "shut", "shut")
+    here, gone, shut, shut_and_gone = (
+        make_document(ours.tenant, f"Text {number}.", collection=name) for number, name in enumerate(names)
+    )
+    for name, documents in {
+        "Here?": [here],
+        "Gone?": [here, gone],
+        "Shut?": [here, shut],
+        "Both?": [shut_and_gone],
+    }.items():
+        add(conversation, name, "Yes.", sources=[
+            {"document_id": str(document.pk), "collection": document.collection.name} for document in documents
+        ])  # fmt: skip
+    add(conversation, "Moved?", "Yes.", sources=[{"document_id": str(shut.pk), "collection": "open"}])
+    for document in (gone, shut_and_gone):
+        Document.objects.filter(pk=document.pk).delete()
+
+    def asked(collections: tuple[UUID, ...] | None) -> list[str]:
+        return [turn.text for turn in turns_of(conversation, collections) if turn.role == "user"]
+
+    assert asked((here.collection_id,)) == ["First?", "Here?", "Gone?"]
+    assert asked(()) == ["First?"]
+    assert asked(None) == ["First?", "Here?", "Gone?", "Shut?", "Both?", "Moved?"]
+
+
+def test_a_follow_up_takes_nothing_from_what_was_closed_since(ours: Party) -> None:
+    ingest(ours.tenant, "The warranty of the toaster lasts two years.", collection="devices")
+    ingest(ours.tenant, "Tea is served in the garden.")
+    collections = Collection.objects.for_tenant(ours.tenant)
+    key, raw = make_key(ours.tenant, collection_ids=collections.values_list("pk", flat=True))
+    client = with_key(raw)
+    first = said(client, "How long is the warranty of the toaster?")["id"]
+    assert "toaster" in said(client, "And who repairs it?", first)["standalone_question"]
+    KeyCollection.objects.filter(key=key, collection__name="devices").delete()
+    copies.forget(key.key_hash)
+    assert said(client, "And who repairs it then?", first)["standalone_question"] is None
 
 
 def test_a_question_without_a_conversation_begins_one(ours: Party) -> None:

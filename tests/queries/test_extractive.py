@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queries.extractive import LONGEST_QUOTE, MOST_CHARACTERS, Passage, answer
+from queries.extractive import MOST_CHARACTERS, Passage, answer
+from queries.quoting import LONGEST_QUOTE
 
 TESLA = (
     "Tesla was born in Smiljan. He worked for Mr. Edison from 1884, for $3.5 a day, and left within a year. "
@@ -29,7 +30,8 @@ def test_every_quote_is_verbatim_and_in_the_text(question: str, texts: list[str]
     extract = answer(question, passages)
     for quote in extract.quotes:
         assert quote.text == passages[quote.n - 1].text[quote.start : quote.end]
-        assert f"{' '.join(quote.text.split())} [{quote.n}]" in extract.text
+        assert f"{' '.join(quote.said.split())} [{quote.n}]" in extract.text
+        assert quote.is_row or quote.said == quote.text
     assert bool(extract.text) == bool(extract.quotes)
 
 
@@ -95,9 +97,56 @@ def test_line_breaks_inside_a_sentence_are_joined_and_abbreviations_end_none() -
     assert "He worked for Mr. Edison from 1884, for $3.5 a day, and left within a year. [1]" in extract.text
 
 
-def test_a_table_is_quoted_by_the_row() -> None:
-    table = "| item | price |\n|---|---|\n| steel bolt M8 | 3.20 euro |\n| brass hinge large | 7.90 euro |"
-    assert "brass hinge large | 7.90" in answer("price of the brass hinge", make_passages(table)).text
+TABLE = "| item | price |\n|---|---|\n| steel bolt M8 | 3.20 euro |\n| brass hinge large | 7.90 euro |"
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        Passage(1, f"Prices:\n\n{TABLE}", 0.5),
+        Passage(1, TABLE.splitlines()[-1], 0.5, heading="Prices > | item | price |"),
+    ],
+    ids=["whole", "cut from its head"],
+)
+def test_a_row_of_a_table_is_quoted_with_the_names_of_its_columns(passage: Passage) -> None:
+    extract = answer("price of the brass hinge", [passage])
+    assert "item: brass hinge large; price: 7.90 euro [1]" in extract.text
+    assert "item | price" not in extract.text
+
+
+def test_a_sentence_is_quoted_rather_than_a_row_that_says_as_much() -> None:
+    extract = answer(
+        "price of the brass hinge", make_passages(f"The price of the brass hinge is 8 euro.\n\n{TABLE}")
+    )
+    assert extract.text == "The price of the brass hinge is 8 euro. [1]"
+
+
+FENCED = "```sh\nmake kettle # boil the kettle with make. Then\nmake tea\n```"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"To boil the kettle, call make:\n\n{FENCED}\n\nThe kettle is made by Smith and Sons.",
+        f"{FENCED[6:]}\n\nThe kettle is made by Smith and Sons.",
+        f"The kettle is made by Smith and Sons.\n\n{FENCED[:-4]}",
+        f"make the kettle boil\n```\n\nThe kettle is made by Smith and Sons.\n\n{FENCED}",
+    ],
+    ids=["whole", "its end", "its beginning", "the end of one before another"],
+)
+def test_code_is_not_quoted(text: str) -> None:
+    assert (
+        answer("make the kettle boil", make_passages(text)).text
+        == "The kettle is made by Smith and Sons. [1]"
+    )
+
+
+def test_the_marks_of_a_list_are_not_quoted() -> None:
+    text = "- The kettle boils in three minutes.\n2. The pot is made of clay from Delft."
+    assert (
+        answer("When does the kettle boil?", make_passages(text)).text
+        == "The kettle boils in three minutes. [1]"
+    )
 
 
 def test_text_without_full_stops_is_quoted_in_part() -> None:
@@ -106,12 +155,12 @@ def test_text_without_full_stops_is_quoted_in_part() -> None:
     assert all(len(quote.text) <= LONGEST_QUOTE for quote in extract.quotes)
 
 
-@pytest.mark.parametrize("unit", ["x", "x ", "a. ", ".", "\n", "| a ", "a.\"'"])
+@pytest.mark.parametrize("unit", ["x", "x ", "a. ", ".", "\n", "| a ", "|-\n", "```\n", "a.\"'"])
 def test_hostile_text_takes_time_in_proportion(unit: str) -> None:
     def seconds(size: int) -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         answer("what is a x?", make_passages(unit * (size // len(unit))))
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(1_000)
     # five times the text; quadratic time would be twenty-five

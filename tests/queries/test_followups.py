@@ -8,10 +8,10 @@ import pytest
 from apikeys.purses import Purse
 from documents import lexical, search
 from documents.search import Scope
-from queries import followups, prompts, rewriting
+from queries import completion, followups, prompts, rewriting
 from queries.answers import Turn
 from queries.models import Query
-from ragsite.lib import row_security
+from ragsite.lib import circuits, row_security
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
 from tests.queries.test_chat import said, say
@@ -195,6 +195,7 @@ class TestByAModel:
         assert is_rewriting(rewriting_call.body["messages"])
         assert not is_rewriting(answering_call.body["messages"])
         assert rewriting_call.body["max_tokens"] == rewriting.MAX_TOKENS
+        assert circuits.of(rewriting._endpoint()) is circuits.of(completion.endpoints()[0])
         said_before = rewriting_call.body["messages"][1]["content"]
         assert KETTLE_WARRANTY in said_before
         assert "A scripted answer" in said_before

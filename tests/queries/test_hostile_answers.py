@@ -15,7 +15,7 @@ from tests.queries.test_defusing import make_sources
 
 ADDRESSES = ("https://ok.example/a?b=1", "https://ok.example/?q=", "www.ok.example")
 TEXT = "The warranty of the kettle lasts three years. See https://ok.example/a?b=1, https://ok.example/?q= or www.ok.example."
-ANSWERS = hostile.answers(500, seed=20261121, addresses=ADDRESSES)
+ANSWERS = hostile.answers(150, seed=20261121, addresses=ADDRESSES)  # thousands, without HTTP, below
 QUESTION = "How long does the warranty of the kettle last?"
 
 

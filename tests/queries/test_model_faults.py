@@ -332,7 +332,7 @@ def test_a_spent_budget_is_not_made_good_by_a_quotation(
 # The test of the models ---------------------------------------------------------------------------------------
 
 
-def test_the_admin_tests_the_models(model: ModelServer) -> None:
+def test_the_admin_tests_the_models(model: ModelServer, settings: Settings) -> None:
     operator = Client()
     operator.force_login(make_user("operator", is_staff=True, is_superuser=True))
     path = "/admin/queries/query/models/"
@@ -347,6 +347,8 @@ def test_the_admin_tests_the_models(model: ModelServer) -> None:
     assert "<script>alert" not in found
     assert "sk-test" not in found
     assert "models/" in operator.get("/admin/queries/query/").content.decode()
+    settings.ANSWER_PROVIDER = "extractive"
+    assert "quoted from the documents, no model" in operator.get(path).content.decode()
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(make_user("other", is_staff=True, is_superuser=True))
     assert strict.post(path).status_code == 403

@@ -22,7 +22,8 @@ _QUESTIONS = {
 
 class Command(BaseCommand):
     help = (
-        "Asks every model that the settings name one short question, whole and streamed, and embeds one text."
+        "Asks every model that the settings name one short question, whole and streamed, embeds one text, and has two"
+        " reranked."
         " Vendors bill that. Ends with 1 when one does not serve."
     )
 
@@ -45,6 +46,9 @@ class Command(BaseCommand):
             raise CommandError("Not every model serves.")
 
     def _show(self, one: Checked) -> None:
+        if not one.model.endpoint:
+            self.stdout.write(f"{one.model.serves}: {one.model.model}")
+            return
         verdict = self.style.SUCCESS("serves") if one.probe.is_well else self.style.ERROR("does NOT serve")
         self.stdout.write(f"{one.model.serves}: {one.model.model} at {one.model.endpoint} {verdict}")
         self.stdout.write(f"  {told(one.probe)}")

@@ -14,7 +14,11 @@ class Command(BaseCommand):
 
     def handle(self, **_: Any) -> None:
         try:
-            pid = instance.stop(settings.DATA_DIR, seconds=90)
+            pid = instance.stop(settings.DATA_DIR, seconds=90, say=self._say)
         except TimeoutError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write("Nothing runs here." if pid is None else f"Stopped (pid {pid}).")
+        self._say("Nothing runs here." if pid is None else f"Stopped (pid {pid}).")
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

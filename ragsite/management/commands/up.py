@@ -5,11 +5,9 @@ import json
 import os
 import shlex
 import signal
-import socket
 import sys
 import time
-from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,31 +34,31 @@ class Command(BaseCommand):
     help = "Run everything on this machine: servers, web, worker, scheduler; with a demo tenant to try it on."
     requires_system_checks = []  # some ask the database, which this is about to start
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"))
-        parser.add_argument("--bind", default=os.environ.get("BIND", "127.0.0.1"))
-
-    def handle(self, *, port: int, bind: str, **_: Any) -> None:
+    def handle(self, **_: Any) -> None:
         os.umask(0o077)  # logs, uploads and secrets are nobody else's
-        os.environ.update(PORT=str(port), BIND=bind)
         began = time.monotonic()
         try:
-            with instance.hold(settings.DATA_DIR):
-                _refuse_taken_port(bind, port)
-                self._run(began)
+            with instance.hold(settings.DATA_DIR) as tell:
+                self._run(began, tell)
         except (instance.AlreadyRunningError, embedded.EmbeddedError, SupervisorError) as error:
             raise CommandError(str(error)) from error
 
-    def _run(self, began: float) -> None:
-        """Bring the site up, and keep it up until a signal."""
-        supervisor = Supervisor(logs=settings.DATA_DIR / "logs", say=self._say)
+    def _run(self, began: float, tell: Callable[[str], None]) -> None:
+        """Bring the site up, and keep it up until a signal. What it says is for `make down` as well."""
+
+        def say(line: str) -> None:
+            for listener in (self._say, tell):
+                with suppress(OSError):  # a closed terminal or a full disk keeps nothing from being stopped
+                    listener(line)
+
+        supervisor = Supervisor(logs=settings.DATA_DIR / "logs", say=say)
         try:
             _interrupt_on_signals()
             facts = self._start(supervisor)
             self._show(facts, seconds=time.monotonic() - began)
             supervisor.run()
         except KeyboardInterrupt:
-            self._say("\nStopping")
+            say("Stopping")
         finally:
             for stopper in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(stopper, signal.SIG_IGN)  # one is enough: stopping is under way and bounded
@@ -142,18 +140,6 @@ class Command(BaseCommand):
         )
 
 
-def _refuse_taken_port(bind: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((bind.strip("[]"), port))
-        except OSError as error:
-            raise CommandError(
-                f"port {port} on {bind} cannot be had ({error.strerror}): choose another with PORT="
-            ) from error
-
-
 def _interrupt_on_signals() -> None:
     """Let SIGTERM and SIGHUP end this as Ctrl-C does, SIGINT even where a shell started us with it ignored."""
 
@@ -187,6 +173,7 @@ def _service_of(server: embedded.Server) -> Service:
         user=server.user,
         cwd=server.directory,
         prepare=server.prepare,
+        underlies=True,
     )
 
 
@@ -268,8 +255,9 @@ def _accounts() -> tuple[Tenant, dict[str, str]]:
 
 def _address() -> tuple[str, int]:
     """Return where this machine reaches the site: a wildcard address is one to listen on, not to call."""
-    bind = os.environ["BIND"].strip("[]")
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind), int(os.environ["PORT"])  # noqa: S104  compared
+    bind = os.environ.get("BIND", "127.0.0.1").strip("[]")
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104  compared
+    return reached, int(os.environ.get("PORT", "8000"))
 
 
 def _url() -> str:

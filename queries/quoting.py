@@ -1,0 +1,134 @@
+"""What of a passage can be quoted in an answer: sentences of prose, and rows of tables. Pure, linear in the text.
+
+Code is not quoted: on one line, or half of it, it would be of no use to anybody.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import chain, pairwise
+from typing import Final, NamedTuple
+
+from documents import sentences
+
+# Text without a full stop for longer than this is quoted in part.
+LONGEST_QUOTE: Final = 400
+
+_LINE = re.compile(r"[^\n]+")
+_FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)[`~]*[ \t]*(?P<language>[^\s`]?)", re.MULTILINE)
+_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # what parts a table's head from its rows
+_BAR = re.compile(r"(?<!\\)\|")
+_LIST_MARK = re.compile(r"(?:[-*+•‣◦–—]|\d{1,3}[.)])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words of source `n`, verbatim: `text == source_text[start:end]`. A row of a table knows its columns' names, where
+    they are told."""
+
+    n: int
+    start: int
+    end: int
+    text: str
+    is_row: bool = False
+    columns: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """As an answer has it: a row's cells, each with its column's name."""
+        if not self.is_row:
+            return self.text
+        cells = _cells(self.text)
+        names = self.columns if len(self.columns) == len(cells) else ("",) * len(cells)
+        told = (f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=True) if cell)
+        return "; ".join(told)
+
+
+class _Kind(Enum):
+    PROSE = auto()
+    ROW = auto()
+    CODE = auto()
+
+
+class _Run(NamedTuple):
+    """Lines of one kind that follow one another: `text[start:end]`."""
+
+    kind: _Kind
+    start: int
+    end: int
+
+
+def quotes(text: str, *, heading: str) -> Iterator[Quote]:
+    """In their order, each a quote of source 0, but for sentences that lead to code or to a table.
+
+    Rows that stand apart from their table's head have it as the last part of the heading (documents/chunking.py).
+    """
+    for run, following in pairwise([*_runs(text), None]):
+        if run and run.kind is _Kind.PROSE:
+            for start, end in _sentences(text, run.start, run.end):
+                leads = following and text[end - 1] == ":" and not text[end : run.end].strip()
+                if not leads:
+                    yield Quote(0, start, end, text[start:end])
+        elif run and run.kind is _Kind.ROW:
+            yield from _rows(text, run, head=heading.rsplit(" > ", 1)[-1])
+
+
+def _runs(text: str) -> Iterator[_Run]:
+    run: _Run | None = None
+    for kind, start, end in _lines(text):
+        if run and run.kind is not kind:
+            yield run
+            run = None
+        run = _Run(kind, run.start if run else start, end)
+    if run:
+        yield run
+
+
+def _lines(text: str) -> Iterator[tuple[_Kind, int, int]]:
+    in_code = _begins_in_code(text)
+    for line in _LINE.finditer(text):
+        is_fence = _FENCE.match(text, *line.span()) is not None
+        in_code ^= is_fence
+        kind = _Kind.ROW if line[0].lstrip().startswith("|") else _Kind.PROSE
+        yield _Kind.CODE if in_code or is_fence else kind, line.start(), line.end()
+
+
+def _begins_in_code(text: str) -> bool:
+    """Whether a passage was cut out of the middle of code: a fence that names a language opens, and a lone one closes."""
+    closed = False
+    for fence in _FENCE.finditer(text):
+        if fence["language"]:
+            break
+        closed = not closed
+    return closed
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Without the marks of a list, and in parts where they are too long."""
+    for first, last in sentences.spans(text, start, end):
+        mark = _LIST_MARK.match(text, first, last)
+        begin = mark.end() if mark else first
+        while last - begin > LONGEST_QUOTE:
+            space = text.rfind(" ", begin + 1, begin + LONGEST_QUOTE)
+            cut = space if space > 0 else begin + LONGEST_QUOTE
+            yield begin, cut
+            begin = cut + (space > 0)
+        if begin < last:
+            yield begin, last
+
+
+def _rows(text: str, run: _Run, *, head: str) -> Iterator[Quote]:
+    columns = tuple(_cells(head)) if "|" in head else ()
+    for line, following in pairwise(chain(_LINE.finditer(text, run.start, run.end), [None])):
+        if line is None or _RULE.fullmatch(line[0]):
+            continue
+        if following and _RULE.fullmatch(following[0]):
+            columns = tuple(_cells(line[0]))
+            continue
+        first = line.end() - len(line[0].lstrip())
+        yield Quote(0, first, first + len(line[0].strip()), line[0].strip(), is_row=True, columns=columns)
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in _BAR.split(row.strip().removeprefix("|").removesuffix("|"))]
