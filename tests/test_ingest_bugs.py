@@ -25,7 +25,9 @@ BUGS = {
 
 @pytest.fixture(scope="module")
 def site_with_bugs() -> Iterator[Stage]:
-    with stage.stage(patience=4, **BUGS) as made:
+    with stage.stage(
+        6.0, 1.0, **BUGS
+    ) as made:  # so slow a model that a kill meets a worker that waits for it
         yield made
 
 

@@ -219,7 +219,7 @@ def _deafen(on: Stage) -> None:
             "ragsite",
             "control",
             "--timeout",
-            "5",
+            "2",
             "cancel_consumer",
             queue,
         ]

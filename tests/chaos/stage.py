@@ -37,6 +37,7 @@ class Stage:
     model: ModelServer
     keys: Sequence[str]
     patience: float = STUCK_SECONDS
+    model_seconds: float = MODEL_SECONDS
     all: Acknowledged = field(default_factory=Acknowledged)
 
     @property
@@ -45,7 +46,7 @@ class Stage:
 
     def forget(self) -> None:
         """What the model was asked for until now."""
-        self.model.reset(Behaviour(delay=MODEL_SECONDS))
+        self.model.reset(Behaviour(delay=self.model_seconds))
 
     def embedded(self) -> Counter[str]:
         """How often the model was given each text."""
@@ -62,8 +63,11 @@ class Stage:
 
 
 @contextmanager
-def stage(*, patience: float = STUCK_SECONDS, **settings: str) -> Iterator[Stage]:
-    """`patience`: seconds without an end of any document, after which it is taken for stuck."""
+def stage(
+    patience: float = STUCK_SECONDS, model_seconds: float = MODEL_SECONDS, /, **settings: str
+) -> Iterator[Stage]:
+    """`patience`: seconds without an end of any document, after which it is taken for stuck. `model_seconds`: how long
+    each call to the model takes."""
     with (
         tempfile.TemporaryDirectory() as below,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
@@ -71,7 +75,7 @@ def stage(*, patience: float = STUCK_SECONDS, **settings: str) -> Iterator[Stage
         ModelServer(embedder=_vectors) as model,
         site.running(Path(folder), **_settings(redis, model), **settings) as up,
     ):
-        on = Stage(up, redis, model, keys(up), patience)
+        on = Stage(up, redis, model, keys(up), patience, model_seconds)
         on.forget()
         yield on
 
