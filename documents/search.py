@@ -23,6 +23,7 @@ from documents.scope import Scope
 from documents.survey import Survey, Term
 from ragsite.lib import row_security
 from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.embeddings import Vectors, embed
 
 __all__ = ["Found", "Hit", "Scope", "candidates", "hybrid"]
 
@@ -75,8 +76,7 @@ def candidates(scope: Scope, question: str, *, space: EmbeddingSpace | None = No
     """Everything that either leg found, ranked by both."""
     started = perf_counter()
     space = space or spaces.active()
-    model = spaces.model(space)
-    vector = embed_cached(model, [question], space=space.pk, owner=scope.tenant_id)[0]
+    vector = _embedded(question, space, owner=scope.tenant_id)
     embedded = perf_counter()
     with row_security.within(scope.tenant_id):
         known = survey.of(scope, question, space=space)
