@@ -87,6 +87,13 @@ def candidates(scope: Scope, question: str, *, space: EmbeddingSpace | None = No
     return Found(hits, idf, timings, considered=hits, space=space, weight=weight)
 
 
+def _embedded(question: str, space: EmbeddingSpace, *, owner: UUID) -> Vectors:
+    model = spaces.model(space)
+    if model.provider == "local":  # which takes little longer than to look it up and to keep it
+        return embed(model, [question])[0]
+    return embed_cached(model, [question], space=space.pk, owner=owner)[0]
+
+
 def ranked(scope: Scope, space: EmbeddingSpace, vector: HalfVector, known: Survey) -> tuple[list[Hit], float]:
     """Everything that either leg finds, best first; and what the words counted for in that order."""
     rows = retrieval.candidates(scope, space, vector, known)

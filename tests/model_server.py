@@ -25,6 +25,7 @@ Fault = Literal["none", "reset", "invalid_json", "not_a_completion", "empty", "h
 
 HUGE_BYTES = 10_000_000
 _PADDING = b"x" * HUGE_BYTES
+_READ_SECONDS = 0.02  # before a reset, which takes back what the other end has not read yet
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._wait(behaviour.drip)
 
     def _reset(self) -> None:
+        self._wait(_READ_SECONDS)
         # Lingering for 0 seconds makes close() send RST instead of FIN.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()

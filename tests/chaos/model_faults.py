@@ -12,13 +12,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis import Redis
 
@@ -41,10 +43,7 @@ FAULTS: dict[str, tuple[Behaviour | None, set[tuple[int, str]]]] = {
     "refused": (None, {(503, "unavailable")}),
     "hung": (Behaviour(fault="hang"), {(504, "model_timeout")}),
     "a byte a second": (Behaviour(reply=_WORDS, drip=1.0), {(504, "model_timeout")}),
-    "reset": (
-        Behaviour(reply=_WORDS, fault="reset", drip=0.0001),
-        {(503, "unavailable"), (502, "model_failed")},
-    ),
+    "reset": (Behaviour(reply=_WORDS, fault="reset"), {(503, "unavailable"), (502, "model_failed")}),
     "429": (Behaviour(status=429), {(503, "unavailable")}),
     "429, Retry-After 1": (Behaviour(status=429, retry_after="1"), {(503, "unavailable")}),
     "429, Retry-After 60": (Behaviour(status=429, retry_after="60"), {(503, "unavailable")}),
@@ -82,26 +81,37 @@ def whole() -> Report:
     return on_its_own_site(Plan())
 
 
+class _OwnProcess(BaseManager):
+    """Keeps the model's server in a process of its own: what it sends must not slow down whoever measures."""
+
+
+_OwnProcess.register("ModelServer", ModelServer, exposed=("reset", "start", "stop"))
+
+
 def on_its_own_site(plan: Plan) -> Report:
+    port = site.free_port()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        ModelServer(default=_WELL) as model,
+        _OwnProcess(ctx=get_context("spawn")) as models,
         site.running(
             Path(folder),
             ANSWER_PROVIDER="openai",
-            ANSWER_BASE_URL=model.url,
+            ANSWER_BASE_URL=f"http://127.0.0.1:{port}/v1",
             ANSWER_API_KEY="sk-chaos",
             ANSWER_BREAKER_FAILURES="1000000",
         ) as up,
     ):
-        return _Watch(up, model, plan).through()
+        start = partial(models.ModelServer, port=port, default=_WELL)  # type: ignore[attr-defined]  # registered
+        return _Watch(up, start, plan).through()
 
 
 class _Watch:
     """One site and its model, through every fault."""
 
-    def __init__(self, up: Site, model: ModelServer, plan: Plan) -> None:
-        self.up, self.model, self.plan = up, model, plan
+    def __init__(self, up: Site, new_model: Callable[[], ModelServer], plan: Plan) -> None:
+        self.up, self.plan = up, plan
+        self.new_model, self.model = new_model, new_model()
+        self.model.start()
         self.key = new_key(Business(up))
         self.traffic = Traffic(up, rate=plan.rate, threads=4)
         self.faults: list[str] = []
@@ -210,10 +220,9 @@ class _Watch:
             yield
             self.model.reset(_WELL)
             return
-        port = urlsplit(self.model.url).port
         self.model.stop()
         yield
-        self.model = ModelServer(port=port or 0, default=_WELL)
+        self.model = self.new_model()
         self.model.start()
 
     def _forget_circuits(self) -> None:
