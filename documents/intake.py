@@ -165,7 +165,10 @@ def _takes_over(document: Document, name: str) -> bool:
     """Makes a document the latest of its name; False where it was removed meanwhile."""
     if not versions.take_over(document, name):
         return False
-    document.refresh_from_db(fields=["filename", "replaces_before", "status"])
+    try:
+        document.refresh_from_db(fields=["filename", "replaces_before", "status"])
+    except Document.DoesNotExist:
+        return False
     for version in versions.overtaken([document]):
         indexing.remove(version)
     return True

@@ -89,7 +89,7 @@ def answered(
         return face.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
     given = asking.stream(request, ask, use_cache=use_cache)
     if isinstance(given, Kept):
-        return server_sent.streaming(_kept_events(request, ask, given, face=face))
+        return server_sent.streaming(filter(None, _kept_events(request, ask, given, face=face)))
     events = Events(request, ask, given, face=face)
     usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
     return server_sent.streaming(events)
@@ -160,7 +160,7 @@ class Events:
 
     def __next__(self) -> bytes:
         with self._within():
-            event = next(self._events)
+            event = next(filter(None, self._events))
         postgres.give_back()  # a client that reads slowly holds the thread, and nothing else
         return event
 

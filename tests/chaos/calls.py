@@ -128,7 +128,7 @@ class Traffic:
             status=response.status,
             id=UUID(response.headers["X-Request-ID"]),
             admitted="RateLimit" in response.headers,
-            from_cache=b'"from_cache": true' in body,
+            from_cache=b'"from_cache":true' in body,
         )
 
     def _client(self) -> Client:

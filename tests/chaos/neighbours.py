@@ -84,7 +84,7 @@ def apart(up: Site, *, rounds: int) -> Report:
                 response, content = client.send("POST", "/api/query", body=body, headers=carrying(each.raw))
                 strangers = one if each is other else other
                 faults.extend(_faults(response.status, content, of=each, other=strangers))
-                seen["cached" if b'"from_cache": true' in content else "made"] += 1
+                seen["cached" if b'"from_cache":true' in content else "made"] += 1
         client.close()
 
     with ThreadPoolExecutor(len(calls)) as pool:
