@@ -16,15 +16,9 @@ from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget
 from queries import replies
 from queries.chats import conversations
+from queries.chats.serializers import ChatIn, ChatOut, ConversationIn, ConversationOut, ConversationPageOut
 from queries.models import Conversation
-from queries.serializers import (
-    ChatIn,
-    ChatOut,
-    ConversationIn,
-    ConversationOut,
-    ConversationPageOut,
-    HistoryOut,
-)
+from queries.serializers import HistoryOut
 from ragsite.lib import server_sent
 from ragsite.lib.api import Pages
 from ragsite.lib.middleware import request_id
