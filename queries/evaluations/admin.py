@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 
 from queries import tasks
-from queries.evaluations import runs, states
+from queries.evaluations import comparing, states
 from queries.evaluations.forms import NewRunForm, NewSetForm
 from queries.evaluations.scoring import MEASURES
 from queries.models import EvaluationQuestion, EvaluationRun, EvaluationSet
@@ -126,7 +126,7 @@ class EvaluationRunAdmin(_NeverEdited):
     def comparison_page(self, request: HttpRequest) -> HttpResponse:
         before, after = (self._run(request, request.GET.get(name, "")) for name in ("before", "after"))
         try:
-            compared = runs.compare(before, after, limit=MOST_SHOWN)
+            compared = comparing.compare(before, after, limit=MOST_SHOWN)
         except AppError as error:
             messages.warning(request, error.detail)
             return HttpResponseRedirect(reverse("admin:queries_evaluationrun_changelist"))
