@@ -19,11 +19,11 @@ from queries import history, sources
 from queries.answers import Answer, Ask
 from queries.chats import followups
 from queries.chats.followups import Standalone
-from queries.generating import generation, trials
+from queries.generating import chat_models, generation
 from queries.generating.generation import Brief, Generated
-from queries.generating.trials import AS_SET, Trial
 from queries.scopes import scope
 from queries.traces.tracing import Trace
+from queries.trials import AS_SET, Trial
 from ragsite.lib import deadlines, presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 
@@ -95,12 +95,12 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID, replay_of: UUID | None =
         return _kept(question, made)
 
 
-def attempt(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
+def try_out(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
     """The answer as it would be, for whoever measures answers: in no history, and paid like any other.
 
     Its tab is for the caller to close (`usage.settle`).
     """
-    with trials.answering_with(trial.model):
+    with chat_models.only(trial.model):
         return _answered(_allowed(caller, ask, query_id, trial))
 
 

@@ -27,7 +27,7 @@ from accounts.models import Tenant
 from apikeys.callers import Caller
 from queries.answers import Ask
 from queries.caching.seals import Kept, seal, unseal
-from queries.generating import makers
+from queries.generating import recipe
 from ragsite.lib import redis_client
 from ragsite.lib.leases import Lease
 
@@ -75,7 +75,7 @@ def digest(ask: Ask) -> str:
     """Names an answer by all that decides it, besides tenant, rights and corpus version."""
     # Neither NFKC nor casefold: 10² is not 102, and a Maße no Masse.
     plain = " ".join(unicodedata.normalize("NFC", ask.question).lower().split())
-    decided_by = _ENCODER.encode([plain, ask.parameters(), makers.named()])
+    decided_by = _ENCODER.encode([plain, ask.parameters(), recipe.current()])
     return sha256(decided_by.encode()).hexdigest()
 
 

@@ -17,10 +17,10 @@ from queries import answering
 from queries.answers import Answer, Ask
 from queries.checking import citations
 from queries.evaluations import scoring, states
-from queries.generating import trials
-from queries.generating.trials import Trial
+from queries.generating import chat_models
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun
 from queries.traces import tracing
+from queries.trials import Trial
 from ragsite.lib import row_security
 from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
@@ -142,7 +142,7 @@ def _result(run: EvaluationRun, question: EvaluationQuestion, names: _Names) -> 
 def made_with(run: EvaluationRun) -> dict[str, Any]:
     """What the run is asked with, all told: what is tried out, and the rest as it is set now."""
     tenant = trial(run).applied(Caller(tenant_id=run.tenant_id).tenant())
-    with trials.answering_with(run.model):
+    with chat_models.only(run.model):
         settled = tracing.settled(tenant, Ask(question=""))
     return {**settled, "answers": run.answers, "space": str(run.space or spaces.active())}
 
@@ -166,7 +166,7 @@ def _retrieve(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask:
 
 def _answer(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: Ask, names: _Names) -> None:
     budgets.check(caller)  # a spent one gives no answers, whatever they cost
-    made = _paid(caller, lambda asked: answering.attempt(caller, ask, query_id=asked, trial=trial(run)))
+    made = _paid(caller, lambda asked: answering.try_out(caller, ask, query_id=asked, trial=trial(run)))
     generated = made.generated
     result.status = Status.ANSWERED if generated.found else Status.NOT_FOUND
     result.answer = generated.text

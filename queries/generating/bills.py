@@ -14,7 +14,7 @@ from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from apikeys.tabs import Attempt
-from queries.generating import trials
+from queries.generating import chat_models
 from ragsite.lib import tokens
 from ragsite.lib.llm import Messages
 from ragsite.lib.vendor_tries import Ledger, Try
@@ -71,4 +71,4 @@ def _at_most(messages: Messages) -> Amount:
 
 
 def _asked() -> list[str]:
-    return [asked.model for asked in trials.models()]
+    return [asked.model for asked in chat_models.asked()]

@@ -6,7 +6,7 @@ from contextlib import closing
 from django.conf import settings
 
 from queries.checking import defusing, support
-from queries.generating import prompts, trials
+from queries.generating import chat_models, prompts
 from queries.generating.bills import Bill
 from queries.generating.chat_models import ChatModel
 from queries.generating.generation import Brief, Generated
@@ -56,7 +56,7 @@ def _messages(brief: Brief) -> Messages:
 
 def endpoints() -> list[ChatEndpoint]:
     """The chat models that are asked, one after the other as each fails."""
-    return [endpoint_of(listed) for listed in trials.models()]
+    return [endpoint_of(listed) for listed in chat_models.asked()]
 
 
 def endpoint_of(listed: ChatModel) -> ChatEndpoint:

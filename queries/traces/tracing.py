@@ -13,7 +13,7 @@ from accounts.models import Tenant
 from apikeys.callers import Caller
 from documents.search import Found, Hit
 from queries.answers import Ask
-from queries.generating import generation, makers
+from queries.generating import generation, recipe
 from queries.sources import Source
 from ragsite.lib import tokens
 
@@ -63,8 +63,8 @@ def settled(tenant: Tenant, ask: Ask) -> dict[str, Any]:
         "corpus_version": tenant.corpus_version,
         "top_k": ask.top_k or tenant.top_k,
         "distance_threshold": tenant.distance_threshold,
-        "tenant_prompt": makers.version_of(tenant.prompt),
-        **makers.named(),
+        "tenant_prompt": recipe.fingerprint(tenant.prompt),
+        **recipe.current(),
     }
 
 

@@ -12,7 +12,7 @@ from apikeys.models import Usage
 from documents import indexing
 from documents.models import Document
 from queries import recording
-from queries.generating import makers
+from queries.generating import recipe
 from queries.models import Query
 from queries.traces import tracing
 from tests.makers import Party, ingest, make_key, with_key
@@ -80,7 +80,7 @@ def test_a_model_s_prompt_and_attempt_are_kept_and_the_tenant_s_words_are_not(
     Tenant.objects.filter(pk=ours.tenant.pk).update(prompt="Answer in rhymes.")
     trace = trace_of(ours, asked(ours))
     assert trace["settings"]["models"] == ["scripted-1"]
-    assert trace["settings"]["tenant_prompt"] == makers.version_of("Answer in rhymes.")
+    assert trace["settings"]["tenant_prompt"] == recipe.fingerprint("Answer in rhymes.")
     assert "rhymes" not in str(trace)
     assert [source["n"] for source in trace["prompt"]["sources"]] == [
         entry["n"] for entry in sorted(trace["candidates"], key=lambda e: e["n"] or 99) if entry["n"]

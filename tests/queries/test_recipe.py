@@ -7,7 +7,7 @@ from pytest_django.fixtures import Settings
 
 from queries.answers import Ask
 from queries.caching import cache
-from queries.generating import makers
+from queries.generating import recipe
 
 CHANGES: dict[str, Any] = {
     "ANSWER_PROVIDER": "extractive",
@@ -35,21 +35,21 @@ def settled(settings: Settings) -> None:
 @pytest.mark.parametrize("name", sorted(CHANGES))
 def test_each_setting_that_decides_an_answer_makes_it_another(settings: Settings, name: str) -> None:
     ask = Ask("Why?")
-    before = makers.named(), cache.digest(ask)
-    assert (makers.named(), cache.digest(ask)) == before
+    before = recipe.current(), cache.digest(ask)
+    assert (recipe.current(), cache.digest(ask)) == before
     setattr(settings, name, CHANGES[name])
-    assert makers.named() != before[0]
+    assert recipe.current() != before[0]
     assert cache.digest(ask) != before[1]
 
 
 def test_addresses_are_not_told() -> None:
-    assert "example" not in str(makers.named())
-    assert "secret" not in str(makers.named())
+    assert "example" not in str(recipe.current())
+    assert "secret" not in str(recipe.current())
 
 
 def test_what_is_off_decides_nothing(settings: Settings) -> None:
     settings.ANSWER_PROVIDER, settings.RERANK_PROVIDER = "extractive", "none"
-    before = makers.named()
+    before = recipe.current()
     assert set(before) == {"generator", "models", "prompt_version"}
     settings.ANSWER_MODEL, settings.RERANK_MODEL = "other", "other"
-    assert makers.named() == before
+    assert recipe.current() == before
