@@ -17,7 +17,7 @@ from apikeys.callers import Caller
 from queries.answers import Ask
 from queries.caching import cache, flight
 from queries.caching.cache import Name
-from queries.caching.flight import Seat
+from queries.caching.flight import Leader
 from queries.caching.seals import Kept, seal
 from queries.models import Query
 from ragsite.lib import compact, leases, redis_client, waiting
@@ -127,10 +127,10 @@ def name_of(party: Party, question: str = QUESTION) -> Name:
     return cache.name(Caller(tenant_id=party.tenant.pk), version, cache.digest(Ask(question)))
 
 
-def board(name: Name) -> Seat:
-    seat = flight.board(name)
-    assert isinstance(seat, Seat)
-    return seat
+def lead(name: Name) -> Leader:
+    leader = flight.join(name)
+    assert isinstance(leader, Leader)
+    return leader
 
 
 def lease_of(name: Name) -> Any:
@@ -153,9 +153,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
 
 def test_whoever_comes_after_the_landing_is_given_the_answer(ours: Party) -> None:
     name = name_of(ours)
-    seat = board(name)
-    query_id = put(name, seat._given_back())
-    found = flight.board(name)
+    leader = lead(name)
+    query_id = put(name, leader._given_back())
+    found = flight.join(name)
     assert isinstance(found, Kept)
     assert (found.query_id, found.shared()) == (query_id, {"answer": "yes"})
     assert lease_of(name) is None
@@ -165,47 +165,47 @@ def test_one_leads_when_a_leader_has_died(ours: Party) -> None:
     name = name_of(ours)
     redis_client.client().set(f"flight:{name}", "of a process that was killed", px=500)
     seen = at_once([lambda: at_most(0.9, name)] * 6)
-    assert sum(isinstance(seat, Seat) for seat in seen) == 1
+    assert sum(isinstance(leader, Leader) for leader in seen) == 1
     assert sum(isinstance(kept, Kept) for kept in seen) == 5
 
 
-def at_most(seconds: float, name: Name) -> Seat | Kept:
-    """Boards, and lands after a while if it leads."""
-    seat = flight.board(name)
-    if isinstance(seat, Seat):
+def at_most(seconds: float, name: Name) -> Leader | Kept:
+    """Joins, and delivers after a while if it leads."""
+    leader = flight.join(name)
+    if isinstance(leader, Leader):
         time.sleep(seconds)
-        put(name, seat._given_back())
-    return seat
+        put(name, leader._given_back())
+    return leader
 
 
 def test_a_failure_that_is_the_leaders_own_is_told_to_nobody(ours: Party) -> None:
     name = name_of(ours)
-    led, seen = board(name), []
-    waiting = threading.Thread(target=lambda: seen.append(flight.board(name)))
+    led, seen = lead(name), []
+    waiting = threading.Thread(target=lambda: seen.append(flight.join(name)))
     waiting.start()
     time.sleep(0.2)
-    with pytest.raises(BudgetSpent), led.leading():
+    with pytest.raises(BudgetSpent), led.making():
         raise BudgetSpent("Your monthly budget is spent.")
     waiting.join()
-    assert isinstance(seen[0], Seat)
+    assert isinstance(seen[0], Leader)
 
 
 def test_a_bug_frees_the_lease_at_once(ours: Party) -> None:
     name = name_of(ours)
-    with pytest.raises(ZeroDivisionError), board(name).leading():
+    with pytest.raises(ZeroDivisionError), lead(name).making():
         _ = 1 / 0
     assert lease_of(name) is None
 
 
 def test_a_leader_that_was_stopped_ends_nothing_of_the_next(ours: Party) -> None:
     name = name_of(ours)
-    stopped = board(name)
+    stopped = lead(name)
     redis_client.client().delete(f"flight:{name}")  # as its lease ends
-    board(name)
+    lead(name)
     held = lease_of(name)
     put(name, stopped._lease)
     assert lease_of(name) == held
-    stopped.leave()
+    stopped.give_up()
     assert lease_of(name) == held
 
 
@@ -214,17 +214,17 @@ def test_whoever_has_waited_for_too_long_asks_alone(ours: Party) -> None:
     name = name_of(ours)
     redis_client.client().set(f"flight:{name}", "of a leader that never ends")
     began = time.monotonic()
-    seat = board(name)
+    leader = lead(name)
     assert time.monotonic() - began >= 1
-    assert seat._lease is None
-    seat.leave()
+    assert leader._lease is None
+    leader.give_up()
     assert lease_of(name) == b"of a leader that never ends"
 
 
 def test_without_redis_everybody_asks_alone(ours: Party) -> None:
     name = name_of(ours)
     with redis_refused():
-        assert [board(name)._lease for _ in range(5)] == [None] * 5
+        assert [lead(name)._lease for _ in range(5)] == [None] * 5
 
 
 @pytest.mark.usefixtures("impatient")
@@ -239,7 +239,7 @@ def test_whoever_waits_holds_no_connection(ours: Party, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(waiting, "sleep", paused)
     Query.objects.for_tenant(ours.tenant).count()
-    board(name).leave()
+    lead(name).give_up()
     assert held
     assert set(held) == {None}
 
@@ -250,13 +250,13 @@ def test_what_somebody_else_wrote_is_neither_an_answer_nor_an_error(ours: Party)
     redis = redis_client.client()
     for forged in (b"x" * 99, seal("answer:other", uuid7(), b'{"answer": "forged"}')):
         redis.set(str(name), forged)
-        seat = board(name)
+        leader = lead(name)
         assert lease_of(name) is not None
         token = lease_of(name).decode()
         redis.set(cache.outcome(name, token), seal(str(name), uuid7(), b'{"answer": "forged"}')[:-1])
-        assert board(name)._lease is None  # it waits for the leader
-        query_id = put(name, seat._given_back())
-        found = flight.board(name)
+        assert lead(name)._lease is None  # it waits for the leader
+        query_id = put(name, leader._given_back())
+        found = flight.join(name)
         assert isinstance(found, Kept)
         assert found.query_id == query_id
         redis.delete(str(name))
@@ -267,8 +267,8 @@ def test_a_lease_is_extended_while_its_leader_lives(ours: Party, monkeypatch: py
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
     leases._keepers.forget()
     name = name_of(ours)
-    seat = board(name)
+    leader = lead(name)
     time.sleep(1.5)
     assert lease_of(name) is not None
-    seat.leave()
+    leader.give_up()
     wait_for(lambda: lease_of(name) is None, seconds=5)
