@@ -59,7 +59,7 @@ class Generated:
     unsupported: tuple[Unsupported, ...] = ()
 
 
-def told(brief: Brief) -> Brief:
+def fitted(brief: Brief) -> Brief:
     """With those of its sources that the answer is made from and may cite: as much as a model's window has room for."""
     if not is_by_model():
         return brief

@@ -3,19 +3,19 @@
 from hypothesis import given, strategies
 
 from queries.traces import differences
-from queries.traces.differences import Piece, Place
+from queries.traces.differences import GivenSource, Piece
 
-A = Place(1, "a", "doc", 1, 0, 100)
-B = Place(2, "b", "doc", 2, 100, 200)
-C = Place(3, "c", "other", None, 0, 50)
+A = GivenSource(1, "a", "doc", 1, 0, 100)
+B = GivenSource(2, "b", "doc", 2, 100, 200)
+C = GivenSource(3, "c", "other", None, 0, 50)
 
 
-def changes(then: list[Place], now: list[Place]) -> list[tuple[str, int | None, int | None]]:
+def changes(then: list[GivenSource], now: list[GivenSource]) -> list[tuple[str, int | None, int | None]]:
     return [(row["change"], row["then"], row["now"]) for row in differences.sources(then, now)]
 
 
 def test_sources_gained_lost_and_moved() -> None:
-    now = [B._replace(n=1), A._replace(n=2), Place(3, "d", "new", None, 0, 9)]
+    now = [B._replace(n=1), A._replace(n=2), GivenSource(3, "d", "new", None, 0, 9)]
     assert changes([A, B, C], now) == [
         ("moved", 2, 1), ("moved", 1, 2), ("gained", None, 3), ("lost", 3, None)
     ]  # fmt: skip
