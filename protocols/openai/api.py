@@ -50,7 +50,7 @@ class ChatView(ProgramView):
         data = body.validated_data
         ask = _held(body.ask(), catalog.collection(callers.of(request), data["model"]))
         face = CompletionFace(request_id(request), data["model"], body.wants_usage)
-        return replies.answered(request, ask, stream=data["stream"], use_cache=data["use_cache"], face=face)
+        return replies.reply(request, ask, stream=data["stream"], use_cache=data["use_cache"], face=face)
 
 
 def _held(ask: Ask, collection: str | None) -> Ask:

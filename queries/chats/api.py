@@ -51,13 +51,13 @@ class ChatView(GenericAPIView[Conversation]):
         body = ChatIn(data=request.data)
         body.is_valid(raise_exception=True)
         sent = body.validated_data
-        ask = conversations.asked(
+        ask = conversations.in_conversation(
             callers.of(request),
             body.ask(),
             conversation_id=sent.get("conversation_id"),
             query_id=request_id(request),
         )
-        return replies.answered(request, ask, stream=sent["stream"], use_cache=sent["use_cache"])
+        return replies.reply(request, ask, stream=sent["stream"], use_cache=sent["use_cache"])
 
 
 class LatestFirst(Pages):

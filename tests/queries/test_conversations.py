@@ -277,7 +277,7 @@ def test_a_follow_up_takes_nothing_from_what_was_closed_since(ours: Party) -> No
 
 def test_a_question_without_a_conversation_begins_one(ours: Party) -> None:
     caller, pk = Caller(tenant_id=ours.tenant.pk, user_id=ours.user.pk), uuid7()
-    ask = conversations.asked(caller, Ask("Why?"), conversation_id=None, query_id=pk)
+    ask = conversations.in_conversation(caller, Ask("Why?"), conversation_id=None, query_id=pk)
     assert (ask.conversation, ask.turns) == (pk, ())
     assert ask.parameters() == Ask("Why?").parameters()
 

@@ -1,6 +1,6 @@
-"""A plain question read by hand: the same `Ask` as `QueryIn` makes, for a tenth of the time.
+"""Parses a plain question into the same `Ask` as `QueryIn`, ten times as fast.
 
-It accepts only what it is sure of. What it leaves, be it wrong or merely unusual, is for `QueryIn` to judge.
+It accepts only what is certainly valid, and leaves all else, wrong or merely unusual, to `QueryIn`.
 """
 
 import json
@@ -15,7 +15,7 @@ _ROUTES = frozenset({"auto", *Query.Route.values})
 
 
 def ask(body: bytes) -> Ask | None:
-    """What a JSON body asks of the cache, and of no stream; None for what `QueryIn` has to look at."""
+    """The question in a JSON body that may be answered from the cache and as a whole; None: `QueryIn` has to judge."""
     try:
         data = _JSON.decode(body.decode())
         if type(data) is not dict or not all(_FIELDS[name](value) for name, value in data.items()):
@@ -27,7 +27,7 @@ def ask(body: bytes) -> Ask | None:
             route=data.get("route", "auto"),
             database=_stripped(data, "database"),
         )
-    # No UTF-8, no JSON, a field unknown, no question, too deep.
+    # Not UTF-8, not JSON, an unknown field, no question, nested too deeply.
     except (ValueError, KeyError, RecursionError):
         return None
 
@@ -40,7 +40,7 @@ _JSON = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _text(longest: int) -> Callable[[Any], bool]:
-    """Raises UnicodeEncodeError, a ValueError, for half a character."""
+    """The check raises UnicodeEncodeError, a ValueError, for a lone surrogate."""
 
     def check(value: Any) -> bool:
         return (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queries import plain
+from queries import quick_parse
 from queries.answers import Ask
 from queries.serializers import MAX_QUESTION, QueryIn
 
@@ -66,7 +66,7 @@ def test_what_the_quick_check_accepts_is_the_same_to_the_serializer(
     *, body: dict[str, Any], ascii_only: bool
 ) -> None:
     sent = json.dumps(body, ensure_ascii=ascii_only).encode(errors="surrogatepass")
-    quick = plain.ask(sent)
+    quick = quick_parse.ask(sent)
     if quick is not None:
         assert (quick, False, True) == slowly(sent)
 
@@ -74,7 +74,7 @@ def test_what_the_quick_check_accepts_is_the_same_to_the_serializer(
 @settings(deadline=None)
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_what_is_no_question_is_left_to_the_serializer(body: bytes) -> None:
-    assert plain.ask(body) is None
+    assert quick_parse.ask(body) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_is_no_question_is_left_to_the_serializer(body: bytes) -> None:
     ],
 )  # fmt: skip
 def test_a_plain_question_is_accepted(body: str, ask: Ask) -> None:
-    assert plain.ask(body.encode()) == ask
+    assert quick_parse.ask(body.encode()) == ask
     assert slowly(body.encode()) == (ask, False, True)
 
 
@@ -109,4 +109,4 @@ def test_a_plain_question_is_accepted(body: str, ask: Ask) -> None:
     ],
 )  # fmt: skip
 def test_anything_else_is_left_to_the_serializer(body: str) -> None:
-    assert plain.ask(body.encode()) is None
+    assert quick_parse.ask(body.encode()) is None
