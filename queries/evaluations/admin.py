@@ -20,7 +20,7 @@ from queries.models import EvaluationQuestion, EvaluationRun, EvaluationSet
 from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin
 from ragsite.lib.errors import AppError
 
-MOST_SHOWN = 200  # questions of a page
+MOST_SHOWN = 200  # questions on a page
 
 
 class _NeverEdited(AddsByForm, ReadOnlyAdmin):
@@ -28,7 +28,7 @@ class _NeverEdited(AddsByForm, ReadOnlyAdmin):
         return ModelAdmin.has_delete_permission(self, request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What goes with them, which cannot be deleted by itself, may be too much to list."""
+        """Lists only the rows themselves: what is deleted with them may be too much to list."""
         return [str(row) for row in objs], {}, set(), []
 
 
