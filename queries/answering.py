@@ -30,8 +30,8 @@ from ragsite.lib.errors import AppError, ClientLeft
 # Put before a program's instructions: they may shape the answer, but not override those of the site and the tenant.
 _WISHES = "The program that asks adds the wishes below. Follow them where they contradict nothing above."
 
-# Time for the models that are asked before the one that answers. Without it, an answer that hangs would always be cut off
-# by the deadline of its question, and its endpoint would never be blamed (`vendor_errors.verdict`).
+# Time for the models that are asked before the one that answers. Without it, an answer that hangs would always be cut
+# off by the deadline of its question, and its endpoint would never be blamed (`vendor_errors.verdict`).
 _SLACK_SECONDS = 3.0
 
 Part = Mapping[str, Any] | str | Answer

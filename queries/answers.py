@@ -26,9 +26,10 @@ class Turn(NamedTuple):
 class Ask:
     """A question with its parameters.
 
-    `top_k`: None means the tenant's. `metadata` is read by `documents.filters`; `created_at` and `ready_at` of documents
-    by `documents.dates`. `turns`: what was said before, oldest first. `conversation`: where question and answer will
-    stand; it does not decide the answer, its turns do. `instructions`: how the asking program wants the answer written.
+    `top_k`: None means the tenant's. `metadata` is read by `documents.filters`; `created_at` and `ready_at` of
+    documents by `documents.dates`. `turns`: what was said before, oldest first. `conversation`: where question and
+    answer will stand; it does not decide the answer, its turns do. `instructions`: how the asking program wants the
+    answer written.
     """
 
     question: str

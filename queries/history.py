@@ -52,7 +52,7 @@ def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, millise
 
 
 def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
-    """Writes the row, with the cost so far from the request's tab; the record of use is written later, and closes it."""
+    """Writes the row, with the cost so far from the request's tab; the record of use closes the tab later."""
     tab = tabs.of(query_id)
     spent = tab.spent()
     row = Query(
@@ -86,7 +86,8 @@ def _insert(row: Query) -> None:
 _FIELDS = Query._meta.concrete_fields  # noqa: SLF001  Django's documented name
 _COLUMNS = [str(field.column) for field in _FIELDS]
 _INSERT = (
-    f"INSERT INTO queries_query ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608  constants
+    f"INSERT INTO queries_query ({', '.join(_COLUMNS)}) "  # noqa: S608  constants
+    f"VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in _COLUMNS if name != 'id')}"
 )
 
@@ -110,21 +111,20 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
     return feedback
 
 
-# The row of a cache hit copies the row of the query that its answer was made for (`origin`), and its trace refers to that
-# row. Where that row is gone, the question, who asked it and when are still recorded. One array per column: one
+# The row of a cache hit copies the row of the query that its answer was made for (`origin`), and its trace refers to
+# that row. Where that row is gone, the question, who asked it and when are still recorded. One array per column: one
 # statement, however many rows.
 _COPY = """
-INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql, generator,
-    model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status,
-    error_code, created_at, conversation_id, standalone_question, trace)
-SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'),
-    coalesce(made.answer, ''), coalesce(made.sources, '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''),
-    coalesce(made.model, ''), 0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created,
-    hit.conversation, made.standalone_question, jsonb_build_object('of', hit.origin)
-FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::uuid[],
-    %s::timestamptz[]) AS hit (id, tenant, key, "user", question, origin, ms, conversation, created)
-LEFT JOIN queries_query AS made ON made.id = hit.origin AND made.tenant_id = hit.tenant
-ON CONFLICT (id) DO NOTHING
+INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql,
+    generator, model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache,
+    status, error_code, created_at, conversation_id, standalone_question, trace) SELECT hit.id, hit.tenant, hit.key,
+    hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''), coalesce(made.sources,
+    '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''), 0, 0, 0,
+    '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created, hit.conversation,
+    made.standalone_question, jsonb_build_object('of', hit.origin) FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[],
+    %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::uuid[], %s::timestamptz[]) AS hit (id, tenant, key, "user",
+    question, origin, ms, conversation, created) LEFT JOIN queries_query AS made ON made.id = hit.origin AND
+    made.tenant_id = hit.tenant ON CONFLICT (id) DO NOTHING
 """
 
 

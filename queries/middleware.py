@@ -1,8 +1,8 @@
 """Answers a question from the cache before DRF and most of Django run, with the same result.
 
-A question that comes with a key and as plain JSON is admitted here, and if admission finds a cached answer, that is sent
-at once. Everything else (a miss, a refusal, anything unusual) takes the long way through DRF. The admission is left on the
-request, so that no token is taken twice and nothing is recorded twice.
+A question that comes with a key and as plain JSON is admitted here, and if admission finds a cached answer, that is
+sent at once. Everything else (a miss, a refusal, anything unusual) takes the long way through DRF. The admission is
+left on the request, so that no token is taken twice and nothing is recorded twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,7 +56,8 @@ class CachedAnswers:
         try:
             found = admission.admit(asked.key_hash, _lookup(request, asked))
         except (OperationalError, InterfaceError) as error:
-            # Redis does not know the key, and Postgres is down. The long way must not ask it again, which takes seconds.
+            # Redis does not know the key, and Postgres is down. The long way must not ask it again, which takes
+            # seconds.
             authentication.leave(request, error)
             return self.get_response(request)
         body = _body(request, asked, found)

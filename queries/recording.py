@@ -1,7 +1,7 @@
 """Moves records of use from the Redis stream into Postgres. A record is acknowledged after the commit.
 
-So it may be delivered twice, and is written once all the same: its id is that of the request. What a process took and did
-not acknowledge before it died, another process takes over after a while.
+So it may be delivered twice, and is written once all the same: its id is that of the request. What a process took and
+did not acknowledge before it died, another process takes over after a while.
 """
 
 import os
@@ -31,7 +31,8 @@ BLOCK_MS = 250  # a process that is told to stop notices it within this time
 GATHER_SECONDS = 0.25
 ABANDONED_MS = 10_000
 
-# A value that the database cannot hold fails in Python or in Postgres; outside Django's cursor with psycopg's own error.
+# A value that the database cannot hold fails in Python or in Postgres; outside Django's cursor with psycopg's own
+# error.
 REFUSED = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, ValueError, ArithmeticError)
 
 logger = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ Entries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
 
 def client() -> Redis:
-    """A connection that may wait longer than a request may. It does not retry: the caller does, and can stop instead."""
+    """A connection that may wait longer than a request. It does not retry; its caller does, and can stop instead."""
     return Redis.from_url(
         settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
     )

@@ -37,7 +37,7 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{
 
 
 def remove(tenant: Tenant) -> None:
-    """Deletes a tenant. Raises Conflict for one that is active, and one of `redis_client.DOWN` before anything is deleted."""
+    """Raises Conflict for an active tenant, and one of `redis_client.DOWN` before anything is deleted."""
     with row_security.across():  # sessions of users without a tenant are read too
         _remove(tenant)
 
@@ -120,7 +120,7 @@ def _lift_statement_timeout() -> None:
 
 
 def _sweep(client: Redis, tenant_id: UUID, names: frozenset[str]) -> None:
-    """Deletes records on the stream, and every key with one of `names` in it: cached answers, copies, marks, buckets."""
+    """Deletes records on the stream, and every Redis key with one of `names` in it: answers, copies, marks, buckets."""
     for entry_id in _on_stream(client, tenant_id):
         client.xack(usage.STREAM, recording.GROUP, entry_id)
         client.xdel(usage.STREAM, entry_id)

@@ -1,7 +1,7 @@
 """Sends an answer over HTTP: whole, or as a stream of server-sent events.
 
-What a whole answer and each event look like is for each interface to say (`Face`). Common to all are the order of events,
-what is recorded before the last of them, and what happens when the client leaves.
+What a whole answer and each event look like is for each interface to say (`Face`). Common to all are the order of
+events, what is recorded before the last of them, and what happens when the client leaves.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -146,8 +146,8 @@ class Events:
     def __init__(self, request: Request, ask: Ask, parts: Parts, *, face: Face) -> None:
         self._request = request
         self._face = face
-        # Found here, and not when the events are sent: finding the caller also opens their rows to the thread, and after
-        # the request's middleware nothing would close them again.
+        # Found here, and not when the events are sent: finding the caller also opens their rows to the thread, and
+        # after the request's middleware nothing would close them again.
         self._caller = callers.of(request)
         self._ask = ask
         self._recorded = False

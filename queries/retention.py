@@ -58,8 +58,8 @@ def prune(*, dry_run: bool = False) -> Pruned:
 
 def _prune(now: datetime, *, dry_run: bool) -> Pruned:
     gone = Pruned()
-    # Records of a deleted tenant may have arrived after it was deleted. Records are read before tenants: otherwise a tenant
-    # that is created in between would seem to be deleted.
+    # Records of a deleted tenant may have arrived after it was deleted. Records are read before tenants: otherwise a
+    # tenant that is created in between would seem to be deleted.
     recorded = _tenants_with_records()
     bounds = _bounds(now)
     if bounds:

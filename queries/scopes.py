@@ -10,8 +10,8 @@ from ragsite.lib.errors import Invalid, NotFound
 
 
 def scope(caller: Caller, ask: Ask) -> Scope:
-    """The documents to search. Raises NotFound for a collection or document that the caller may not read, and Invalid for a
-    filter that makes no sense."""
+    """The documents to search. Raises NotFound for a collection or document that the caller may not read, and Invalid
+    for a filter that makes no sense."""
     if ask.database:
         raise NotFound("There is no such database.")
     if ask.route == Query.Route.DATABASE:

@@ -209,9 +209,9 @@ class HistoryOut(serializers.ModelSerializer[Query]):
 
     class Meta:
         model = Query
-        fields = ["id", "conversation_id", "question", "standalone_question", "answer", "route", "sources", "unsupported",
-                  "sql", "from_cache", "generator", "model", "usage", "attempts", "timings_ms", "response_time_ms", "status",
-                  "error_code", "feedback", "created_at"]  # fmt: skip
+        fields = ["id", "conversation_id", "question", "standalone_question", "answer", "route", "sources",
+                  "unsupported", "sql", "from_cache", "generator", "model", "usage", "attempts", "timings_ms",
+                  "response_time_ms", "status", "error_code", "feedback", "created_at"]  # fmt: skip
 
     def get_usage(self, query: Query) -> dict[str, Any]:
         return {

@@ -83,7 +83,7 @@ def each(hits: Sequence[Hit]) -> list[Source]:
 
 
 def merged(tenant_id: UUID, hits: Sequence[Hit]) -> list[Source]:
-    """The hits as sources, neighbours joined, in the order of each one's best hit. Reads the text between neighbours."""
+    """The hits as sources, neighbours joined, in the order of their best hits. Reads the text between neighbours."""
     rank = {hit.chunk_id: number for number, hit in enumerate(hits)}
     in_order = sorted(hits, key=lambda hit: (hit.document_id, hit.start, hit.end))
     found: list[Source] = []

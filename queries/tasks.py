@@ -26,6 +26,6 @@ def prune() -> None:
 
 @shared_task(base=Hint, lane="low", acks_late=True, reject_on_worker_lost=False)
 def evaluate() -> None:
-    """Works for a few seconds on the run that has waited longest, then queues itself again behind the rest of the lane."""
+    """Works on the run that has waited longest, for a few seconds, then queues itself behind the rest of the lane."""
     if running.step():
         evaluate.delay()

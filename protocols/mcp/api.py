@@ -41,7 +41,7 @@ class MCPView(ProgramView):
 
 
 def _check_origin(request: Request) -> None:
-    """The protocol requires it against DNS rebinding: a foreign page must not reach a server on its visitor's machine."""
+    """Required by the protocol against DNS rebinding: no foreign page may reach a server on its visitor's machine."""
     origin = request.headers.get("Origin")
     own = f"{request.scheme}://{request.get_host()}"
     if origin is not None and origin not in {

@@ -1,7 +1,7 @@
 """Messages of the Model Context Protocol, which are JSON-RPC, in the revisions that are spoken here.
 
-Up to 2025-11-25 a client begins with `initialize`. From 2026-07-28 on ("modern") each message names its revision in `_meta`,
-and HTTP headers repeat it. Neither needs any memory between messages.
+Up to 2025-11-25 a client begins with `initialize`. From 2026-07-28 on ("modern") each message names its revision in
+`_meta`, and HTTP headers repeat it. Neither needs any memory between messages.
 https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
 """
 

@@ -41,7 +41,7 @@ def collection(caller: Caller, name: str) -> str | None:
 
 
 def space(name: str, *, dimensions: int | None = None) -> EmbeddingSpace:
-    """The active embedding space, if `name` is its model: only its vectors can be compared. Raises NotFound, Invalid."""
+    """The active space, if `name` is its model: only its vectors can be compared. Raises NotFound or Invalid."""
     active = spaces.active()
     if name != active.model:
         raise _unknown(name)

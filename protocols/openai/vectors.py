@@ -23,8 +23,8 @@ def embed(
 ) -> tuple[Vectors, Spent]:
     """The texts' vectors in a space, and what they cost. Raises what `embeddings.embed` raises, and BudgetSpent.
 
-    `owner`: the tenant, whose cached vectors are used. A cached text costs as much as a new one, so that the cost does not
-    tell what others have asked.
+    `owner`: the tenant, whose cached vectors are used. A cached text costs as much as a new one, so that the cost does
+    not tell what others have asked.
     """
     model = spaces.model(space)
     tokens = embeddings.count_tokens(model, texts)

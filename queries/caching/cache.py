@@ -149,8 +149,8 @@ def keep(
 ) -> None:
     """Keeps an answer. Without Redis, or without room for it, nothing is kept, and the answer is made again next time.
 
-    `within`: the tenant's limits. `body`: `Answer.body`. `seconds`: a shorter time to live than the tenant's.
-    `lease`: that of the flight that made the answer. It is released in the same step, and those who wait find the answer.
+    `within`: the tenant's limits. `body`: `Answer.body`. `seconds`: a shorter time to live than the tenant's. `lease`:
+    that of the flight that made the answer. It is released in the same step, and those who wait find the answer.
     """
     value = seal(str(name), query_id, body)
     token, flight = (lease.token, lease.name) if lease else ("", "")

@@ -82,7 +82,8 @@ class Leader:
     def deliver(self, made: Answer) -> None:
         """Puts the answer into the cache, where those who wait find it."""
         if self._name is not None:
-            # A quotation in place of a model's answer is kept only for those who wait: the model may be back any moment.
+            # A quotation in place of a model's answer is kept only for those who wait: the model may be back any
+            # moment.
             seconds = FALLBACK_SECONDS if made.generated.fallback else None
             cache.keep(
                 self._name,
@@ -182,7 +183,7 @@ class _Asker:
         return None
 
     def _read(self, value: bytes) -> Kept | None:
-        """The answer; raises the leader's error. None for a value that ragsite did not write, which is ignored from now on."""
+        """The answer; raises the leader's error. None for a forged value, which is ignored from now on."""
         kept = unseal(str(self._name), value)
         if kept is None:
             failed = unseal(cache.outcome(self._name, self._followed), value)

@@ -18,7 +18,7 @@ ID_CHARACTERS = 36
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer that was made for another request: the id of its query, and what everyone may be given of it, as JSON."""
+    """An answer made for another request: the id of its query, and what everyone may be given of it, as JSON."""
 
     query_id: UUID
     body: bytes

@@ -65,7 +65,8 @@ class LatestFirst(Pages):
 
 
 class ConversationsView(ListAPIView[Conversation]):
-    """Conversations, the one that was asked in last first: a key's own, a user's own, or all of a business user's tenant."""
+    """Conversations, the one that was asked in last first: a key's own, a user's own, or all of a business user's
+    tenant."""
 
     permission_classes = [CanQuery]
     serializer_class = ConversationOut

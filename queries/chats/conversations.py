@@ -47,14 +47,14 @@ class Message(Protocol):
 
 
 def visible(caller: Caller) -> TenantQuerySet[Conversation]:
-    """The conversations that the caller may see, rename and delete: a business user all of the tenant's, others their own."""
+    """The conversations that the caller may see and change: all of the tenant's for a business user, else `own`."""
     if caller.key_id is None and caller.is_business:
         return Conversation.objects.for_tenant(caller.tenant_id)
     return own(caller)
 
 
 def own(caller: Caller) -> TenantQuerySet[Conversation]:
-    """The conversations that the caller may ask in: a person's own, or those of a key and the keys it was rotated from or into."""
+    """The conversations that the caller may ask in: a user's own, or those of a key's line (`keys.line`)."""
     conversations = Conversation.objects.for_tenant(caller.tenant_id)
     if caller.key_id is None:
         return conversations.filter(user=caller.user_id)
@@ -177,7 +177,8 @@ def rename(conversation: Conversation, *, title: str) -> None:
 def delete(conversation: Conversation) -> None:
     """Deletes a conversation. Its messages stay in the history, outside any conversation, as do the records of use."""
     tenant_id = conversation.tenant_id
-    # Locked first: a message that is being written meanwhile is either there by now, or will find the conversation gone.
+    # Locked first: a message that is being written meanwhile is either there by now, or will find the conversation
+    # gone.
     held = Conversation.objects.for_tenant(tenant_id).select_for_update().one(conversation.pk)
     Query.objects.for_tenant(tenant_id).filter(conversation=held.pk).update(conversation=None)
     held.delete()

@@ -1,7 +1,7 @@
 """Puts into a follow-up what it leaves to its conversation, so that it can be searched for by itself.
 
-A chat model rewrites it, where there is one. Where there is none, or where it fails, a rule adds to a question that leans
-on the conversation the subject of the question before it.
+A chat model rewrites it, where there is one. Where there is none, or where it fails, a rule adds to a question that
+leans on the conversation the subject of the question before it.
 """
 
 import re
@@ -77,7 +77,7 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
 
 
 def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:
-    """The weights of words for choosing sentences to quote. Words that were taken over count less than the question's own;
+    """The weights of words for choosing sentences to quote. Words that were taken over count less than the question's;
     otherwise the sentence that answered the question before would be chosen again."""
     own = set(lexical.terms(question))
     return {term: weight if term in own else TAKEN_OVER * weight for term, weight in idf.items()}

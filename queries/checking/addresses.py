@@ -1,8 +1,8 @@
 """Removes addresses from an answer that stand in no source.
 
-An address is whatever a reader's program may turn into a link: anything with a scheme, `www.`, a mail address, a share's
-`\\\\host`, a domain with a path. A domain alone (or what looks like one, such as "end.Next") gets a space after its
-dots, and then no program turns it into a link.
+An address is whatever a reader's program may turn into a link: anything with a scheme, `www.`, a mail address, a
+share's `\\\\host`, a domain with a path. A domain alone (or what looks like one, such as "end.Next") gets a space after
+its dots, and then no program turns it into a link.
 """
 
 import re
@@ -67,7 +67,7 @@ def _may_hold_one(word: str) -> bool:
 
 
 def _read(word: str) -> Iterator[str]:
-    """Each address in a word, twice: up to the word's end, and up to a bracket or quotation mark that may end it earlier."""
+    """Each address in a word, up to the word's end and also up to a bracket or quotation mark that may end it."""
     position = 0
     while len(word) < LONGEST and (found := _ADDRESS.search(word, position)):
         rest = word[found.start() :]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
-# [3], [1, 4], [1-3] and [1][4], as models write them: in any script's digits and with any white space, since a reader may
-# accept these. A number of more than three digits cannot name a source.
+# [3], [1, 4], [1-3] and [1][4], as models write them: in any script's digits and with any white space, since a reader
+# may accept these. A number of more than three digits cannot name a source.
 _ITEM = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
 _BRACKET = rf"\[\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*\]"
 _CITATION = re.compile(_BRACKET)

@@ -57,8 +57,8 @@ def harmless(text: str, sources: Sequence[Source]) -> str:
 
 
 def streamed(text: Iterable[str], sources: Sequence[Source]) -> Iterator[str]:
-    """Like `harmless`, for a text that comes in pieces: what could become a link, a tag or a citation is held back until
-    that is certain. The result does not depend on where the text was cut."""
+    """Like `harmless`, for a text that comes in pieces: what could become a link, tag or citation is held back until it
+    is complete. The result does not depend on where the text was cut."""
     known = addresses.known([source.text for source in sources], names=[source.title for source in sources])
     seen = _undone(_decoded(_seen(text)))
     cited = citations.checked(_untagged(seen), {source.n for source in sources})

@@ -40,7 +40,7 @@ class Unsupported(NamedTuple):
 
 
 def unsupported(answer: str, sources: Sequence[Source]) -> tuple[Unsupported, ...]:
-    """In the answer's order. Not judged: questions, headings, single words, and what ends with a colon before a list."""
+    """In the answer's order. Not judged: questions, headings, single words, and what introduces a list."""
     given = {source.n: _Evidence(source.text) for source in sources}
     statements = [statement for statement in _statements(answer) if _claims(statement.plain)]
     misquoted = set(_misquoted(answer, statements, given))

@@ -22,7 +22,7 @@ def reciprocal_rank(ranking: Sequence[str], relevant: AbstractSet[str], *, at: i
 
 
 def ndcg(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> float:
-    """Normalised discounted cumulative gain: the sum of 1 / log2(rank + 1) of the relevant, over the best possible sum."""
+    """Normalised discounted cumulative gain: the relevant count 1 / log2(rank + 1), over the best there could be."""
     gain = sum(_discount(rank) for rank, name in enumerate(ranking[:at], start=1) if name in relevant)
     return gain / sum(_discount(rank) for rank in range(1, min(at, len(relevant)) + 1))
 

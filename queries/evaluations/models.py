@@ -61,8 +61,8 @@ class EvaluationQuestion(TenantOwned):
 class EvaluationRun(TenantOwned):
     """A set asked once, with the tenant's settings or some others. The row holds how far it has come.
 
-    The settings that are tried out (`queries.trials.Trial`) have columns; `settings` are all that it was asked with, and
-    `summary` has the means at its end.
+    The settings that are tried out (`queries.trials.Trial`) have columns; `settings` are all that it was asked with,
+    and `summary` has the means at its end.
     """
 
     class Status(models.TextChoices):

@@ -96,7 +96,7 @@ def _asked(run: EvaluationRun) -> bool | None:
 
 
 def _left(run: EvaluationRun) -> Iterator[EvaluationQuestion]:
-    """The questions without a result. No cursor stays open between pages: waiting for a model may drop the connection."""
+    """Questions without a result. No cursor is open between pages: waiting for a model may drop the connection."""
     questions = EvaluationQuestion.objects.for_tenant(run.tenant_id).filter(set=run.set_id)
     there = states.results(run).values("question")
     while page := list(questions.exclude(pk__in=there).order_by("ordinal")[:_PAGE]):
@@ -118,9 +118,8 @@ class _Documents:
         return [(pk, one["page"]) for one in question.expected for pk in self._matching(one)]
 
     def _matching(self, expected: Mapping[str, Any]) -> Iterable[str]:
-        if expected["document_id"]:
-            return [expected["document_id"]]
-        return self._ids.get(expected["filename"], {expected["filename"]})
+        identifier, name = expected["document_id"], str(expected["filename"])
+        return [identifier] if identifier else self._ids.get(name, {name})
 
 
 def _result(run: EvaluationRun, question: EvaluationQuestion, documents: _Documents) -> EvaluationResult:

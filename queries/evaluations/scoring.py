@@ -1,7 +1,7 @@
 """Scores how well one question was answered, and a run's means. Pure.
 
-A ranking has each document once, at its best passage. A question that expects no document has no scores of retrieval, and
-one that expects no words has none of words: each mean is over the questions that have the score.
+A ranking has each document once, at its best passage. A question that expects no document has no scores of retrieval,
+and one that expects no words has none of words: each mean is over the questions that have the score.
 """
 
 from collections.abc import Iterable, Sequence

@@ -32,8 +32,9 @@ def upload(tenant_id: UUID, *, name: str, content: bytes) -> EvaluationSet:
 def from_past(tenant_id: UUID, *, name: str, origin: Origin, days: int, limit: int) -> EvaluationSet:
     """Makes a set from past questions, newest first, each expecting the documents that its answer cited.
 
-    `feedback`: questions whose answers were rated up, so that a person vouches for the documents. `history`: all that were
-    answered; a run then tells what a change would lose. Raises Invalid where there are none, and what `upload` raises.
+    `feedback`: questions whose answers were rated up, so that a person vouches for the documents. `history`: all that
+    were answered; a run then tells what a change would lose. Raises Invalid where there are none, and what `upload`
+    raises.
     """
     since = floor(timezone.now() - timedelta(days=days))
     # Without questions in conversations, which may mean nothing by themselves.

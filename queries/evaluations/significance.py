@@ -44,7 +44,8 @@ def paired(before: Sequence[float], after: Sequence[float]) -> Difference | None
     mean = float(differences.mean())
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.percentile(drawn, [tail, 100 - tail])
-    # The samples are shifted to a mean of 0, as if there were no difference. 1 is added on both sides, so that p is never 0.
+    # The samples are shifted to a mean of 0, as if there were no difference. 1 is added on both sides, so that p is
+    # never 0.
     extreme = int((np.abs(drawn - mean) >= abs(mean) - 1e-12).sum())
     p = (extreme + 1) / (SAMPLES + 1)
     return Difference(round(mean, 4), round(float(low), 4), round(float(high), 4), round(p, 4))

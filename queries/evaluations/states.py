@@ -1,7 +1,7 @@
 """The states of a run and every move between them.
 
-Each move is one conditional UPDATE. A worker's writes are conditional on its claim, as for documents (`documents.states`):
-they fail once the run was cancelled or another worker has taken it over.
+Each move is one conditional UPDATE. A worker's writes are conditional on its claim, as for documents
+(`documents.states`): they fail once the run was cancelled or another worker has taken it over.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _IDLE: dict[str, Any] = {"claim": None, "leased_until": None}
 
 
 def _move(rows: QuerySet[EvaluationRun], to: EvaluationRun.Status, **values: Any) -> int:
-    """Moves those of `rows` to a status that may make the move, and returns how many did. Every change goes through here."""
+    """Moves those of `rows` that may take this status, and returns how many did. Every change goes through here."""
     allowed = [status for status, ways in _MOVES.items() if to in ways]
     ended: dict[str, Any] = {} if to is Status.RUNNING else {**_IDLE, "finished_at": Now()}
     return rows.filter(status__in=allowed).update(status=to, **(ended | values))

@@ -1,8 +1,8 @@
 """Reserves and charges what one call to the chat models costs, try by try.
 
-A try that was answered costs what its endpoint reports. One that failed after it was sent may be on the vendor's bill: it
-costs what is reported, or else the most it can, so that budgets hold in any case. One that was refused or never arrived
-costs nothing.
+A try that was answered costs what its endpoint reports. One that failed after it was sent may be on the vendor's bill:
+it costs what is reported, or else the most it can, so that budgets hold in any case. One that was refused or never
+arrived costs nothing.
 """
 
 from decimal import Decimal

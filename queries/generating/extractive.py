@@ -2,9 +2,9 @@
 
 Code is never quoted; a row of a table only where no sentence says as much, and then with the names of its columns.
 
-A sentence scores by the share of the question's words in it, weighed by idf; by a part of its neighbours' shares, because
-an answer often stands beside the sentence that names the topic; by its passage's score; and a little for holding the
-kind of thing that is asked for (a number, a date, a name).
+A sentence scores by the share of the question's words in it, weighed by idf; by a part of its neighbours' shares,
+because an answer often stands beside the sentence that names the topic; by its passage's score; and a little for
+holding the kind of thing that is asked for (a number, a date, a name).
 """
 
 import re
@@ -65,8 +65,8 @@ def answer(
 ) -> Extract:
     """At most three sentences, about 500 characters together, each cited as `[n]`.
 
-    `idf` weighs the question's terms; a term that is missing there counts nothing, and without `idf` all count the same.
-    The answer is empty where no passage scores `threshold`.
+    `idf` weighs the question's terms; a term that is missing there counts nothing, and without `idf` all count the
+    same. The answer is empty where no passage scores `threshold`.
     """
     if max((passage.score for passage in passages), default=0.0) < threshold:
         return Extract("", ())
@@ -118,7 +118,10 @@ _NUMBER_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|
 _KINDS: Final = (
     (r"when|(?:what|which) (?:year|date|day|month|century|decade)", r"\d"),
     (
-        r"how (?:many|much|old|long|far|tall|large|big|high|fast|often)|(?:what|which) (?:number|percentage|amount|percent|price)",
+        (
+            r"how (?:many|much|old|long|far|tall|large|big|high|fast|often)"
+            r"|(?:what|which) (?:number|percentage|amount|percent|price)"
+        ),
         rf"\d|\b(?:{_NUMBER_WORDS})\b",
     ),
     (r"who|whom|whose", r"[^\W\d_a-z]\w+ [^\W\d_a-z]"),

@@ -17,8 +17,8 @@ from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavaila
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
-# Below this score of the best passage, quoting answers "not found". That is so for 1.9 % of XQuAD's own questions, 0.4 %
-# of Cranfield's and none of the reports'; 3.8 %, 7.5 % and 3.6 % of other collections' questions score more
+# Below this score of the best passage, quoting answers "not found". That is so for 1.9 % of XQuAD's own questions, 0.4
+# % of Cranfield's and none of the reports'; 3.8 %, 7.5 % and 3.6 % of other collections' questions score more
 # (docs/benchmarks.md, "What was tried").
 NEAR_ENOUGH = 0.43
 # The failures of a model for which a quotation may stand in. A spent budget is none of them.
@@ -29,8 +29,9 @@ _MODEL_FAILED = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
 class Brief:
     """What an answer is made from, and how.
 
-    `question`: as it is meant after the `turns` before it; `asked`: in its own words, which a model gets with the turns.
-    `prompt`: instructions besides the site's own. `purse`: pays for the answer. `stands_in`: quote where no model answers.
+    `question`: as it is meant after the `turns` before it; `asked`: in its own words, which a model gets with the
+    turns. `prompt`: instructions besides the site's own. `purse`: pays for the answer. `stands_in`: quote where no
+    model answers.
     """
 
     question: str
@@ -47,8 +48,8 @@ class Brief:
 class Generated:
     """An answer's text, and how it came about.
 
-    `found`: False when the answer is that the documents do not say. `fallback`: it was quoted because no model answered.
-    `unsupported`: the sentences that no source supports, as far as words can tell.
+    `found`: False when the answer is that the documents do not say. `fallback`: it was quoted because no model
+    answered. `unsupported`: the sentences that no source supports, as far as words can tell.
     """
 
     text: str
@@ -60,7 +61,7 @@ class Generated:
 
 
 def fitted(brief: Brief) -> Brief:
-    """The brief with only the sources that fit into the model's window; the answer is made from them and may cite them."""
+    """The brief with only the sources that fit into the model's window: those that the answer may cite."""
     if not is_by_model():
         return brief
     fitting = prompts.fitting(brief.asked, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
@@ -73,7 +74,7 @@ def is_by_model() -> bool:
 
 
 def generate(brief: Brief) -> Generated:
-    """Raises ModelFailed, ModelTimeout or Unavailable when no model answers, and BudgetSpent when the purse is too small."""
+    """Raises ModelFailed, ModelTimeout or Unavailable where no model answers, and BudgetSpent."""
     if not is_by_model() or not brief.sources:
         return _extract(brief)
     from queries.generating import completion  # noqa: PLC0415  slow to load, and needed only here

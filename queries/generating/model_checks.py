@@ -19,7 +19,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`serves`: what the model is for. `circuit`: the state of its endpoint's circuit breaker; empty where it has none."""
+    """`serves`: what the model is for. `circuit`: the state of its endpoint's circuit; empty where it has none."""
 
     serves: str
     endpoint: str

@@ -24,7 +24,7 @@ _LIST_MARK = re.compile(r"(?:[-*+•‣◦–—]|\d{1,3}[.)])\s+")
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words of source `n`, verbatim: `text == source_text[start:end]`. `columns`: the names of a row's columns, if known."""
+    """Words of source `n`: `text == source_text[start:end]`. `columns`: names of a row's columns, if known."""
 
     n: int
     start: int

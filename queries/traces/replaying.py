@@ -40,7 +40,7 @@ def again(query: Query, caller: Caller, *, query_id: UUID) -> Replayed:
 
 
 def narrowed(caller: Caller, query: Query, trace: Mapping[str, Any]) -> Caller:
-    """The caller, limited to the collections that the one who asked could read then, and that their key can read now."""
+    """The caller, limited to what the one who asked could read then, and what their key can read now."""
     allowed: set[UUID] | None = None if trace["rights"] is None else {UUID(pk) for pk in trace["rights"]}
     for held in (_of_key(query), None if caller.collections is None else set(caller.collections)):
         if held is not None:

@@ -18,8 +18,8 @@ from queries.sources import Source
 from ragsite.lib import tokens
 
 VERSION: Final = 1
-# The candidates that are stored: the answer's sources, the best of the fused ranking, and the best of each leg. That is 90
-# at most, because no more than 50 sources can be asked for.
+# The candidates that are stored: the answer's sources, the best of the fused ranking, and the best of each leg. That is
+# 90 at most, because no more than 50 sources can be asked for.
 MOST_FUSED: Final = 20
 MOST_OF_A_LEG: Final = 10
 MOST_TERMS: Final = 32

@@ -1,8 +1,8 @@
 """Annual reports of invented companies, and questions with known answers, where the words mislead. Pure.
 
-The reports of all companies and years have the same prose, and the same tables with the figures of three years. A question
-asks for a figure in words that all the prose is full of, and that its row in the table lacks: a search by words finds the
-prose. The reports and questions are the same each time.
+The reports of all companies and years have the same prose, and the same tables with the figures of three years. A
+question asks for a figure in words that all the prose is full of, and that its row in the table lacks: a search by
+words finds the prose. The reports and questions are the same each time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
