@@ -21,7 +21,8 @@ from django.db import IntegrityError, connection
 
 from apikeys.callers import Caller
 from apikeys.models import APIKey, IdempotentRequest
-from ragsite.lib import postgres, waiting
+from ragsite.lib import postgres
+from ragsite.lib.concurrency import waiting
 from ragsite.lib.errors import Conflict, Invalid, Unauthenticated
 
 MAX_KEY = 255

@@ -17,8 +17,8 @@ from documents.models import Document, EmbeddingSpace
 from documents.passages import Prepared
 from documents.reading import Draft, TakesLong
 from ragsite.lib import postgres, row_security
-from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import AppError, ModelRefused, Unavailable
+from ragsite.lib.inference.embedding_cache import embed_cached
 
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.

@@ -16,7 +16,7 @@ from typing import Final
 
 from documents import interpreters, parsing_server
 from documents.structure import Limits
-from ragsite.lib.per_process import PerProcess
+from ragsite.lib.concurrency.per_process import PerProcess
 
 # A server answers in milliseconds, and loads its libraries in a second; a machine that is busy takes longer.
 START_SECONDS: Final = 30.0

@@ -28,8 +28,8 @@ from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.restating import Stored, TooMuch
 from documents.spaces import State
 from ragsite.lib import row_security
-from ragsite.lib.embeddings import Vectors
 from ragsite.lib.errors import AppError
+from ragsite.lib.inference.embeddings import Vectors
 
 STEP_SECONDS = 4.0
 _HEARTBEATS_A_LEASE = 4

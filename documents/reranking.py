@@ -22,7 +22,7 @@ from ragsite.lib import tokens
 from ragsite.lib.errors import ClientLeft, ModelFailed, ModelTimeout, Unavailable
 
 if TYPE_CHECKING:
-    from ragsite.lib.reranker import Reranker
+    from ragsite.lib.inference.reranker import Reranker
 
 NONE = "none"
 _FORMS: dict[str, Literal["documents", "texts"]] = {
@@ -51,7 +51,7 @@ def reranked(question: str, hits: Sequence[Hit], *, purse: Purse) -> tuple[list[
 
     Scores stay the fused ones: those are comparable between questions, and thresholds are made for them.
     """
-    from ragsite.lib import reranker as endpoint  # noqa: PLC0415  what it imports is dear, and seldom needed
+    from ragsite.lib.inference import reranker as endpoint  # noqa: PLC0415  what it imports is dear, and seldom needed
 
     first, rest = list(hits[: settings.RERANK_CANDIDATES]), list(hits[settings.RERANK_CANDIDATES :])
     texts = [chunking.in_context(hit.text, title=hit.title, heading=hit.heading) for hit in first]
@@ -85,7 +85,7 @@ def _since(moment: float) -> float:
 
 def configured() -> "Reranker":
     """The one that the settings name; there is one where reranking `is_on`."""
-    from ragsite.lib.reranker import Reranker  # noqa: PLC0415  as above
+    from ragsite.lib.inference.reranker import Reranker  # noqa: PLC0415  as above
 
     return Reranker(
         form=_FORMS[settings.RERANK_PROVIDER],

@@ -8,9 +8,9 @@ import structlog
 
 from documents import spaces
 from documents.models import EmbeddingSpace
-from ragsite.lib import embeddings
-from ragsite.lib.embeddings import EmbeddingModel, Vectors
 from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout
+from ragsite.lib.inference import embeddings
+from ragsite.lib.inference.embeddings import EmbeddingModel, Vectors
 
 _SHORTEST: Final = 16  # a refused chunk is tried by its half, its quarter, and so on to this part of it
 

@@ -22,7 +22,7 @@ from documents.reranking import Reranked
 from documents.scope import Scope
 from documents.survey import Survey, Term
 from ragsite.lib import row_security
-from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.inference.embedding_cache import embed_cached
 
 __all__ = ["Found", "Hit", "Scope", "candidates", "hybrid"]
 

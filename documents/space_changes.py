@@ -14,9 +14,10 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from documents import retiring, spaces
 from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.spaces import State
-from ragsite.lib import embeddings, local_model, row_security
-from ragsite.lib.embeddings import EmbeddingModel
+from ragsite.lib import row_security
 from ragsite.lib.errors import Conflict, Invalid, Unavailable
+from ragsite.lib.inference import embeddings, local_model
+from ragsite.lib.inference.embeddings import EmbeddingModel
 
 MAX_DIMENSIONS = 16_000  # of a halfvec: https://github.com/pgvector/pgvector#halfvec
 PROVIDERS = ("local", "openai")

@@ -16,9 +16,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from documents.models import EmbeddingSpace
-from ragsite.lib import local_model
-from ragsite.lib.embeddings import EmbeddingModel
 from ragsite.lib.errors import AppError
+from ragsite.lib.inference import local_model
+from ragsite.lib.inference.embeddings import EmbeddingModel
 
 PAUSE = timedelta(seconds=30)  # before the model of a space that is being built is tried again
 LONGEST_PATIENCE = 10  # seconds; a model that needs more makes its building pause

@@ -16,9 +16,10 @@ from redis import Redis
 
 from documents import ingest, reembedding, retiring, reweighing, spaces, states, vector_index
 from documents.models import CorpusStatistics, Document
-from ragsite.lib import embeddings, row_security
+from ragsite.lib import row_security
 from ragsite.lib.errors import AppError
 from ragsite.lib.hints import Hint
+from ragsite.lib.inference import embeddings
 from webhooks import outbox
 from webhooks import tasks as webhook_tasks
 

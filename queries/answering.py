@@ -24,7 +24,7 @@ from queries.generating.generation import Brief, Generated
 from queries.generating.trials import AS_SET, Trial
 from queries.scopes import scope
 from queries.traces.tracing import Trace
-from ragsite.lib import deadlines, presence, rooms, turns
+from ragsite.lib.concurrency import deadlines, presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 
 # Before what a program wants of a model: it may shape the answer, and not undo what the site and the tenant ask for.

@@ -25,8 +25,9 @@ from documents import files, indexing
 from documents.models import Collection
 from queries import recording
 from queries.models import Conversation, Feedback, Query
-from ragsite.lib import audit, batches, redis_client, row_security
+from ragsite.lib import audit, redis_client, row_security
 from ragsite.lib.errors import Conflict
+from ragsite.lib.postgres import batches
 
 # Rows that the database does not tie to their tenant, and no cascade takes along.
 LOOSE: tuple[Any, ...] = (Tally, Usage, Query)

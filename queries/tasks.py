@@ -5,8 +5,8 @@ from celery.contrib.django.task import DjangoTask
 
 from queries import retention
 from queries.evaluations import running
-from ragsite.lib import partitions
 from ragsite.lib.hints import Hint
+from ragsite.lib.postgres import partitions
 
 
 # Chores come again by themselves: one that ends its worker must not be the next one's first.

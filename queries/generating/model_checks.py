@@ -8,9 +8,9 @@ from typing import Any
 
 from documents import reranking, spaces
 from queries.generating import chat_models, completion, generation
-from ragsite.lib import circuits, embedding_endpoint, model_probe
-from ragsite.lib.model_probe import Probe
-from ragsite.lib.vendor_client import Endpoint
+from ragsite.lib.inference import circuits, embedding_endpoint, model_probe
+from ragsite.lib.inference.model_probe import Probe
+from ragsite.lib.inference.vendor_client import Endpoint
 
 # For one request of a probe, of which there are two: a page that waits for them is answered in time.
 SECONDS = 12.0

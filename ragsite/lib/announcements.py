@@ -14,7 +14,7 @@ import structlog
 from redis import Redis, RedisError
 
 from ragsite.lib import redis_client
-from ragsite.lib.per_process import PerProcess
+from ragsite.lib.concurrency.per_process import PerProcess
 
 PATIENCE_SECONDS = 120.0  # every copy that news could be about has ended by then
 PAUSE_SECONDS = 0.2

@@ -18,7 +18,7 @@ from ipaddress import ip_address
 import httpx2
 
 from ragsite.lib import addresses
-from ragsite.lib.per_process import PerProcess
+from ragsite.lib.concurrency.per_process import PerProcess
 from ragsite.lib.public_addresses import is_public
 
 MAX_URL = 2_000

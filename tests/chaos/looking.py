@@ -93,7 +93,7 @@ def _consistent_with(tenant_id: UUID, text: str, cosines: dict[UUID, float]) -> 
 
 def _embedded(space: Any, text: str) -> NDArray[np.float32]:
     from documents import spaces
-    from ragsite.lib.embedding_cache import embed_cached
+    from ragsite.lib.inference.embedding_cache import embed_cached
 
     return np.asarray(embed_cached(spaces.model(space), [text], space=space.pk, owner="a look")[0])
 

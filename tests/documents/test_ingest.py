@@ -21,8 +21,8 @@ from documents.models import (
     Term,
 )
 from documents.structure import Failure
-from ragsite.lib import embedding_endpoint, vendor
-from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.inference import embedding_endpoint, vendor
+from ragsite.lib.inference.embedding_cache import embed_cached
 from tests.documents import pdfs, scans
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import ingest as processed

@@ -25,8 +25,8 @@ from documents.models import Chunk, ChunkVector, Collection, Document, DocumentT
 from documents.search import Scope
 from documents.structure import UnreadableError
 from ragsite.lib import row_security
-from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import Conflict, NotFound
+from ragsite.lib.inference.embedding_cache import embed_cached
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import Party, make_document
 from tests.makers import ingest as processed

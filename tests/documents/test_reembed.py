@@ -30,8 +30,9 @@ from documents import ingest as ingesting
 from documents.models import Chunk, ChunkVector, EmbeddingSpace
 from documents.search import Scope
 from documents.spaces import State
-from ragsite.lib import circuits, embeddings, row_security, vendor
+from ragsite.lib import row_security
 from ragsite.lib.errors import Conflict, Invalid
+from ragsite.lib.inference import circuits, embeddings, vendor
 from tests.documents.corpora import assert_counts_are_exact, make_loaded
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer

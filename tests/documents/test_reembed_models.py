@@ -27,7 +27,8 @@ from documents import (
 from documents.models import Chunk, ChunkVector, Document, EmbeddingSpace
 from documents.search import Scope
 from documents.spaces import State
-from ragsite.lib import circuits, embeddings, row_security, vendor
+from ragsite.lib import row_security
+from ragsite.lib.inference import circuits, embeddings, vendor
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party, ingest
 from tests.model_answers import bags_of_words

@@ -14,7 +14,7 @@ from documents.ingest import process_now
 from documents.models import Chunk, ChunkVector, Document, DocumentText
 from documents.search import Scope
 from documents.structure import Failure
-from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.inference.embedding_cache import embed_cached
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import ingest as processed
 from tests.makers import make_document

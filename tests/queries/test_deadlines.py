@@ -11,7 +11,7 @@ from documents import spaces
 from queries import answering
 from queries.chats import rewriting
 from queries.generating import completion
-from ragsite.lib import circuits
+from ragsite.lib.inference import circuits
 from tests.makers import Party, ingest, make_conversation
 from tests.model_server import Behaviour, ModelServer
 from tests.problems import problem
