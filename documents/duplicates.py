@@ -1,4 +1,4 @@
-"""Passages that say the same, from two documents or two versions of one: they are not to fill an answer's sources. Pure.
+"""Passages that say the same, in two documents or two versions of one, must not fill an answer's sources. Pure.
 
 Two passages say the same to a question if all the following hold:
 
@@ -20,7 +20,7 @@ from documents.hits import Hit
 
 # Of the words in either text, the part that is in both (Jaccard's coefficient).
 ALIKE: Final = 0.9
-# BM25 scores of copies differ a little, since their titles differ in length; by a word of the question they differ more.
+# BM25 scores of copies differ a little, since their titles differ in length. A word of the question makes more of it.
 SAME_COVER: Final = 0.1
 _WORD: Final = re.compile(r"\w+")
 

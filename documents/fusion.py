@@ -9,16 +9,22 @@ question's own:
                                d = lead of the dense leg
 
 A leg's lead is how far its best candidate stands above the mean of its ten best: it is large for an order code
-that one chunk holds, and small where a hundred rows share the question's words. Agreement is the part of the
-ten best that the legs share. Evidence is the lexical lead in nats, not as a part of the ceiling, over CONVINCING:
-where a pasted sentence has ten rare words that stand together in one chunk, that is no chance, and the chunk wins
-though a model that does not know the language finds nothing in it; a lead made of common words alone is worth few
-nats. The argument is what the lexical leg's favourite has against the dense leg's: the most telling of the question's
-words that it has and most of the dense ten have not. Where those words stand everywhere, as in reports that share their
-prose, there is none: the favourite is one of many that have them by chance, and the dense leg ranks. A name that the ten
-have as well, such as the company's that all of them are about, is no argument either, however rare. NOISE keeps differences too small to mean anything from deciding: then the dense leg ranks. That a list whose
+that one chunk holds, and small where a hundred rows share the question's words. That a list whose
 top scores stand out is likelier to be right is the finding behind normalized query commitment: Shtok et al.,
 "Predicting Query Performance by Query-Drift Estimation", ACM TOIS 30(2), 2012.
+
+Agreement is the part of the ten best that the legs share.
+
+Evidence is the lexical lead in nats, not as a part of the ceiling, over CONVINCING. Where a pasted sentence has ten
+rare words that stand together in one chunk, that is no chance, and the chunk wins though a model that does not know the
+language finds nothing in it. A lead made of common words alone is worth few nats.
+
+The argument is what the lexical leg's favourite has against the dense leg's: the most telling of the question's words
+that it has and most of the dense ten have not. Where those words stand everywhere, as in reports that share their
+prose, there is none: the favourite is one of many that have them by chance, and the dense leg ranks. A name that the ten
+have as well, such as the company's that all of them are about, is no argument either, however rare.
+
+NOISE keeps differences too small to mean anything from deciding: then the dense leg ranks.
 
 The score is that sum as a part of what a full match would have: cosine 1 and, in a chunk of average length, each of
 the question's words once, which is only 1 / (1 + K1) of the ceiling.

@@ -28,7 +28,10 @@ MAX_NONZERO: Final = 16_000  # what a sparsevec stores
 # the vowel signs of the scripts of India and South-East Asia); the danda, a full stop, stays a separator.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
 # Scripts written without spaces, and Hangul, whose particles stick to the word: Thai, Lao, Burmese, Khmer, kana, Han.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U000323af"
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\U00020000-\U000323af"
+)
 
 _LETTER = rf"(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])"
 _WORD = re.compile(rf"[{_UNSPACED}]+|{_LETTER}+(?:[-_./,'’:]{_LETTER}+)*")
@@ -64,7 +67,8 @@ def terms(text: str) -> list[str]:
 
     NFKC and case folding; words, without English stop words, by the Snowball English stemmer. A code such as
     "AB-123" gives itself without its separators and its parts, so that "AB123" and "123" find it; a number
-    such as "3.5" or "1,190" stays whole, and "U.S." is "us". Scripts without spaces give overlapping pairs of characters.
+    such as "3.5" or "1,190" stays whole, and "U.S." is "us". Scripts without spaces give overlapping pairs of
+    characters.
     """
     words: list[str] = []
     for word in _words(text):

@@ -4,25 +4,24 @@ A step may be killed at any point. What is missing is found from the rows, so th
 vector is stored once, whoever stores it, and a cursor only saves looking again at what has been seen.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from pgvector import HalfVector
 
 from accounts import corpus
-from documents import chunking, copying, restating, spaces, vector_index
+from documents import chunking, copying, heartbeats, restating, spaces, vector_index
 from documents.embedding_space import MOST_CHUNKS
 from documents.models import CorpusStatistics, EmbeddingSpace
 from documents.restating import Stored, TooMuch
@@ -32,7 +31,6 @@ from ragsite.lib.errors import AppError
 from ragsite.lib.inference.embeddings import Vectors
 
 STEP_SECONDS = 4.0
-_HEARTBEATS_A_LEASE = 4
 
 logger = structlog.get_logger(__name__)
 
@@ -69,7 +67,7 @@ def step(turn: UUID | None = None) -> UUID | None:
     if space is None:
         return None
     try:
-        with _heartbeat(space):
+        with heartbeats.beating(partial(_extend_lease, space), space=str(space)):
             more = _built_on(space)
     except AppError as error:
         spaces.pause(space, error.detail)
@@ -80,9 +78,10 @@ def step(turn: UUID | None = None) -> UUID | None:
 
 
 def _claimed(claim: UUID, turn: UUID | None) -> EmbeddingSpace | None:
-    """The lease is the next step's until it ends: those who ask now and then, in case a worker died, get none till then.
+    """The space, leased to this step; None where there is nothing to build, or another step has the lease.
 
-    Else each of them would begin a row of steps of its own, and the queue would fill with them.
+    Between two steps the lease is kept for the one that knows its `turn`. Otherwise everyone who asks now and then, in
+    case a worker died, would begin a row of steps of its own, and the queue would fill with them.
     """
     free = Q(leased_until=None) | Q(leased_until__lt=Now())
     if turn is not None:
@@ -95,30 +94,12 @@ def _lease() -> timedelta:
     return timedelta(seconds=settings.INGEST_LEASE_SECONDS)
 
 
-@contextmanager
-def _heartbeat(space: EmbeddingSpace) -> Iterator[None]:
-    """Extends the lease from a thread of its own: a slow model, and an index, take longer than one lasts.
+def _extend_lease(space: EmbeddingSpace) -> None:
+    """A slow model, and an index, take longer than a lease lasts.
 
     Else a second worker would begin on the same chunks, and a model that is slow already would get them twice.
     """
-    over = Event()
-    thread = Thread(target=_beat, args=(space, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _beat(space: EmbeddingSpace, over: Event) -> None:
-    while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
-        try:
-            _update(space, leased_until=Now() + _lease())
-        except DatabaseError as error:  # a blip; the lease outlives a few lost beats
-            logger.warning("a heartbeat was lost", space=str(space), error=str(error))
-        finally:
-            connection.close()  # else it would keep one of the pool's for the whole step
+    _update(space, leased_until=Now() + _lease())
 
 
 def _update(space: EmbeddingSpace, **values: object) -> bool:
@@ -240,7 +221,7 @@ def is_missing(space: EmbeddingSpace) -> bool:
 
 
 def _served(space: EmbeddingSpace) -> bool:
-    """Lets a complete space serve, once it has its index: without one, searches of a large corpus would take seconds."""
+    """Lets a complete space serve once it has its index, without which searches of a large corpus take seconds."""
     vector_index.tend(space)
     if not vector_index.is_ready(space):
         return False  # another worker builds it

@@ -19,7 +19,10 @@ from documents.survey import Survey, Term
 
 DEPTH: Final = 100  # candidates of each leg
 # Before a statement that goes by the index, in the same message, which is one transaction.
-INDEX_SETTINGS: Final = "SELECT set_config('hnsw.ef_search', '100', true), set_config('hnsw.iterative_scan', 'relaxed_order', true); "
+INDEX_SETTINGS: Final = (
+    "SELECT set_config('hnsw.ef_search', '100', true),"
+    " set_config('hnsw.iterative_scan', 'relaxed_order', true); "
+)
 # Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
 # it scores every chunk that has a word of the question, which is then as quick.
 LEXICAL_SCAN: Final = 2_000

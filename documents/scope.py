@@ -35,7 +35,7 @@ class Scope:
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
-        """Of a statement that holds the conditions; None: not restricted. Raises Invalid for a filter that says nothing."""
+        """The values for `conditions`, None where nothing is restricted. Raises Invalid for a senseless filter."""
         condition = filters.compiled(self.metadata)
         return {
             "tenant": self.tenant_id,
@@ -50,8 +50,10 @@ class Scope:
 
     @cached_property
     def conditions(self) -> str:
-        """What it asks of a `document`, each after an AND; empty where it asks nothing. Fixed words alone: whatever a
-        caller sent is a parameter."""
+        """SQL on a `document`, each condition after an AND; empty where nothing is restricted.
+
+        Fixed words alone: whatever a caller sent is among the `parameters`.
+        """
         asked = self.parameters
         return "".join(f" AND {text}" for name, text in _CONDITIONS.items() if asked[name] is not None)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
@@ -17,7 +16,7 @@ from django.db.models.functions import Now
 
 from documents.models import EmbeddingSpace
 from ragsite.lib.errors import AppError
-from ragsite.lib.inference import local_model
+from ragsite.lib.inference import endpoint_keys, local_model
 from ragsite.lib.inference.embeddings import EmbeddingModel
 
 PAUSE = timedelta(seconds=30)  # before the model of a space that is being built is tried again
@@ -152,18 +151,10 @@ def model(space: EmbeddingSpace) -> EmbeddingModel:
         precision=space.precision,
         dimensions=space.dimensions,
         base_url=base_url,
-        api_key=key_for(base_url),
+        api_key=endpoint_keys.key_for(base_url, of="EMBEDDING"),
         requests_per_minute=settings.EMBEDDING_REQUESTS_PER_MINUTE,
         tokens_per_minute=settings.EMBEDDING_TOKENS_PER_MINUTE,
     )
-
-
-def key_for(base_url: str) -> str:
-    """The key of an endpoint: one vendor's is never sent to another. Empty when the settings have none for it."""
-    host = urlsplit(base_url).netloc.lower()
-    named = settings.EMBEDDING_API_KEYS.get(host)
-    is_default = host == urlsplit(settings.EMBEDDING_BASE_URL).netloc.lower()
-    return named or (settings.EMBEDDING_API_KEY if is_default else "")
 
 
 class Mismatch(NamedTuple):

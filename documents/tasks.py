@@ -65,9 +65,9 @@ def process_large() -> None:
 def warm_up(**_: Any) -> None:
     """Loads the model while the process waits for its first document; one that comes meanwhile waits for the rest.
 
-    In a thread, for a new process has four seconds to report itself, which a busy machine takes without a model. And a
-    second later, for Celery's own receiver of this signal comes after ours, and closes the process's pool of connections.
-    Where that is too early after all, this is logged, and the first document loads the model.
+    In a thread, since a new process has four seconds to report itself, which a busy machine takes without a model. A
+    second later, since Celery's own receiver of this signal comes after ours, and closes the process's pool of
+    connections. Where that is too early after all, this is logged, and the first document loads the model.
     """
     timer = Timer(1.0, _load_model)
     timer.daemon = True

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce, Now
 from numpy.typing import NDArray
 
 from accounts.tenancy import TenantQuerySet
-from documents import chunking
+from documents import passages
 from documents.models import ChunkVector, Document, EmbeddingSpace
 
 _CAME = Coalesce("replaces_before", "created_at")
@@ -82,8 +82,7 @@ def known_vectors(
         .defer("chunk__terms", "chunk__weights")
     )
     for row in vectors.iterator(_ROWS_AT_ONCE):
-        chunk = row.chunk
-        text = chunking.in_context(chunk.text, title=chunk.document.title, heading=chunk.heading)
+        text = passages.context(row.chunk)
         if text in wanted:
             known[text] = np.array(row.vector, dtype=np.float32)
     return known

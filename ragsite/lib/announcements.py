@@ -1,7 +1,7 @@
-"""What Redis must hear of a change in Postgres: at once, or else as soon as it can be had again.
+"""Tells Redis of a change in Postgres: at once, or as soon as Redis is back.
 
-Its copies outlive its absence: a server that hung, or was started again with its append-only file, has them all. What
-it missed has to follow, or a key that was revoked meanwhile would work again until its copy ends.
+Redis comes back with the copies that it had: it may only have hung, or have kept them in its append-only file. A key
+that was revoked meanwhile would work again until its copy expires, so the news that Redis missed has to follow.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""Until when models are waited for, by all that a question asks of them together.
+"""The moment by which all the models that one question needs must have answered.
 
-They are asked far below whoever answers it, and in several places: to put a follow-up into words, to embed, to rerank,
-to answer. Each has its own limit; this is the one of the sum.
+They are called in several places, far below whoever answers the question: to put a follow-up into words, to embed, to
+rerank, to answer. Each call has a limit of its own; this is the limit of their sum.
 """
 
 import math

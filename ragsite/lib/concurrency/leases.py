@@ -41,12 +41,12 @@ class Lease(NamedTuple):
 
 
 def lease(name: str) -> Lease:
-    """One that is yet to be taken, by writing its token to its name where nothing is."""
+    """A lease that nobody holds yet. It is taken by writing its token in Redis under its name, where nothing stands."""
     return Lease(name, secrets.token_hex(16))
 
 
 def milliseconds() -> int:
-    """How long one lasts after it was taken, or extended."""
+    """How long a lease lasts after it was taken or extended."""
     return round(LEASE_SECONDS * 1000)
 
 
@@ -56,12 +56,12 @@ def hold(lease: Lease, *, seconds: float) -> None:
 
 
 def drop(lease: Lease) -> None:
-    """Extends it no longer."""
+    """Stops extending a lease, which then ends by itself."""
     _keepers.get("").drop(lease)
 
 
 def release(lease: Lease) -> None:
-    """Gives it back at once, if it is still held."""
+    """Gives a lease back at once, if it is still held."""
     drop(lease)
     redis_client.attempted(lambda client: _RELEASE(client, keys=[lease.name], arguments=[lease.token]))
 

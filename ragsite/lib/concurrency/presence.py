@@ -1,9 +1,8 @@
-"""Whether the client that a request came from is still there, while its thread waits for something else.
+"""Whether a request's client is still connected while the request's thread waits for something else.
 
-A write alone would tell, and while a model thinks there is nothing to write. So whoever waits looks now and then
-(`ragsite.lib.concurrency.waiting`): at the connection, which tells when its other end was closed, and by a comment, where the
-answer is a stream of events. A proxy that reads those keeps its connection open, and closes it when its own client has
-gone.
+Writing to it would tell, but while a model thinks there is nothing to write. So a thread that waits looks now and then
+(`ragsite.lib.concurrency.waiting`): at its connection, which shows whether the other end was closed. In a stream of
+events it also sends a comment, for a proxy that keeps its end open until its own client has gone.
 """
 
 import select
@@ -66,7 +65,7 @@ _client: ContextVar[Client | None] = ContextVar("ragsite.client", default=None)
 
 
 def watched(application: Application) -> Application:
-    """The application, whose threads know their clients: where gunicorn serves it. One thread makes and sends an answer."""
+    """The application, with every thread knowing its client. Under gunicorn one thread makes an answer and sends it."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Write]) -> Iterable[bytes]:
         connection = environ.get(SOCKET)
@@ -90,7 +89,7 @@ def check() -> None:
 
 
 def look() -> None:
-    """As `check`, and tells a client that waits for events that it is not forgotten."""
+    """As `check`; a client that waits for events also gets a comment, as a sign of life."""
     check()
     client = _client.get()
     if client is not None:

@@ -18,7 +18,7 @@ _limit = ThreadLimit(
 
 @contextmanager
 def room(tenant_id: UUID) -> Iterator[None]:
-    """Wraps a block that waits for a model. Raises Unavailable (`too_many_waiting`) where no thread is left for that."""
+    """Wraps a block that waits for a model. Raises Unavailable (`too_many_waiting`) where no thread is left."""
     threads = settings.LONG_REQUESTS
     _limit.take(tenant_id, threads=threads, for_others=max(1, threads // _KEPT_FOR_OTHERS))
     try:

@@ -16,7 +16,10 @@ _RELEASE = redis_client.Script(_OURS + "return redis.call('DEL', KEYS[1])")
 
 @contextmanager
 def alone(name: str) -> Iterator[Callable[[], None] | None]:
-    """None: somebody else is at it. Else what is to be called every few seconds to stay so. Without Redis all are."""
+    """Yields None where another process is at it; else a function to call every few seconds, to keep others off.
+
+    Without Redis every process gets such a function.
+    """
     mark, token = f"solo:{name}", token_hex(8)
 
     def take(client: Redis) -> bool:

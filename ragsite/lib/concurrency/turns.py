@@ -1,8 +1,7 @@
-"""Turns at the processor, for what computes for long: a few at a time in each process.
+"""Turns at the processor: of the threads that compute for long, a few in each process go on, and the others queue.
 
-Python runs one thread at a time, and lets each go on for milliseconds. Beside a hundred that compute at once, a request
-that needs one millisecond would wait for all of them, again and again, and the pool of connections to Postgres would
-have a hundred customers.
+Python runs one thread at a time, and lets each go on for milliseconds. If a hundred computed at once, a request that
+needs one millisecond would wait for all of them, again and again, and a hundred would want connections to Postgres.
 """
 
 import threading
@@ -23,10 +22,10 @@ _held: ContextVar[bool] = ContextVar("ragsite.turn", default=False)
 
 @contextmanager
 def turn(*, for_client: bool = True) -> Iterator[None]:
-    """What runs in the block is one of AT_ONCE. Who has a turn already keeps it.
+    """Runs the block as one of AT_ONCE in this process. A thread that has a turn already keeps it.
 
-    Raises ClientLeft instead where the client leaves while its request stands in line: nothing is computed for nobody.
-    Not so what has to be done whoever left.
+    Raises ClientLeft where the client leaves while its request queues. `for_client` False: the work has to be done
+    whether or not the client stays.
     """
     if _held.get():
         yield

@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.5  # a client that left is noticed within it
 def result(future: Future[T], seconds: float) -> T:
     """The future's result, or what it raises; TimeoutError when it takes longer, ClientLeft when nobody waits for it.
 
-    What takes no time is not looked away from: the closing of a call for a client that left comes this way too.
+    The client is looked at only after a while: closing the call of a client that left comes this way too, and is quick.
     """
     postgres.give_back()
     until = monotonic() + seconds
@@ -35,7 +35,7 @@ def result(future: Future[T], seconds: float) -> T:
 
 
 def pause(seconds: float) -> None:
-    """Sleeps, for whoever looks now and then; raises ClientLeft when nobody waits for what is looked for."""
+    """Sleeps between two looks at something; raises ClientLeft when the client no longer waits for it."""
     presence.check()
     postgres.give_back()
     until = monotonic() + seconds

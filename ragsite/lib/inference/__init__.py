@@ -13,5 +13,6 @@ How an endpoint is called:
     circuits            whether an endpoint may be asked now, for all processes by Redis; `circuit_rules` has its words,
                         `circuit_alone` what a process knows without Redis
     embedding_endpoint  embeddings in as few requests as an endpoint takes, as quickly as `embedding_pace` allows
+    endpoint_keys       which API key an endpoint gets, by the settings
     model_probe         whether a model answers at all, for operators
 """

@@ -1,7 +1,4 @@
-"""What one process knows of an endpoint by itself, for as long as there is no Redis to ask the others by.
-
-The rules are those of the scripts in `circuits`.
-"""
+"""The circuit of one process by itself, while Redis is away; by the same rules as the scripts in `circuits`."""
 
 import time
 from dataclasses import dataclass, field
@@ -62,7 +59,7 @@ class Alone:
                     self._set(opened_until=now + self.rules.reset_seconds)
 
     def opened(self, seconds: float) -> None:
-        """The others have found that it is down; should Redis go too, this need not be found out again."""
+        """Notes that the circuit in Redis is open, so that it stays open here should Redis go away."""
         with self._lock:
             self._set(opened_until=time.monotonic() + seconds)
 

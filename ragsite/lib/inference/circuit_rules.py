@@ -1,7 +1,4 @@
-"""The words that circuits speak in: what they go by, who enters, and what is said at the door and on leaving.
-
-`circuits` keeps to them for all processes together, `circuit_alone` for one without Redis.
-"""
+"""The types that both kinds of circuit share: `circuits`, in Redis, and `circuit_alone`, in a process without it."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple

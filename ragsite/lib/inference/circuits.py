@@ -1,10 +1,10 @@
-"""Circuit breakers of endpoints, and places at them, for all processes together.
+"""Circuit breakers of endpoints, and how many calls each takes at once, for all processes together.
 
-An endpoint that failed several times in a row is left alone for a while; then one call of all processes probes, and
-closes its circuit or opens it again. So many calls at once may be under way, and each has its place by a lease: what a
-process that was killed held is free again when the lease ends. Entering takes one round trip to Redis, and leaving
-none that a caller waits for, as long as all is well. pybreaker's own storage in Redis asks several times a call, and
-lets every process probe.
+An endpoint that failed several times in a row is left alone for a while; then a single call probes it, and closes its
+circuit or opens it again. A limited number of calls may be under way, and each holds its place by a lease, so that the
+places of a killed process are free again when their leases end. Entering takes one round trip to Redis, and leaving
+none that a caller waits for, as long as all is well. (pybreaker's own storage in Redis asks several times a call, and
+lets every process probe.)
 """
 
 import time
@@ -88,7 +88,7 @@ logger = structlog.get_logger(__name__)
 
 
 def of(endpoint: Endpoint) -> "Circuit":
-    """The circuit of all calls of this purpose to this address, whatever models they are for, and however long."""
+    """The circuit that all calls of this purpose to this address share, whatever their models and timeouts."""
     identity = f"{endpoint.purpose} {endpoint.base_url}"
     # Hashed, for an address may carry a password.
     return _circuits.get((endpoint.name, sha256(identity.encode()).hexdigest()[:32], endpoint.rules))

@@ -1,6 +1,7 @@
-"""A day's memory of vectors in Redis, by `emb:{space}:{owner}:{sha256(text)}`. A dead Redis costs speed, never an answer.
+"""Vectors, kept in Redis for a day as `emb:{space}:{owner}:{sha256(text)}`. Without Redis they are made anew.
 
-Each owner has its own: how quickly a text is embedded would tell everybody else that somebody has it, or has asked it.
+Each owner has entries of its own. From shared ones others could tell, by the time it takes, that somebody has a text
+or has asked it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,10 +32,10 @@ def embed_cached(
     owner: object,
     patience_seconds: float = 0.0,
 ) -> Vectors:
-    """As `embeddings.embed`, but what `space` (an id: one model at one precision) knows of `owner`'s texts is looked up;
-    each text once.
+    """As `embeddings.embed`, but embeds only what `owner` has no vector of in `space` yet, and each text once.
 
-    Meant for all the texts of a batch at once, whichever documents they are from: the fewer calls, the fewer requests.
+    `space` is the id of one model at one precision. To be given all the texts of a batch, whichever documents they are
+    from: the fewer calls, the fewer requests.
     """
     if not texts:
         return embed(model, [])

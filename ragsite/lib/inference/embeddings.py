@@ -61,7 +61,7 @@ def dimensions(model: EmbeddingModel) -> int:
 
 
 def count_tokens(model: EmbeddingModel, texts: Sequence[str]) -> int:
-    """How many tokens the texts are: counted for the local model, and about as many for one whose tokenizer is not here."""
+    """How many tokens the texts have: counted for the local model, estimated (`tokens.about`) for an endpoint's."""
     if model.provider == "local":
         return _local_models.get(model).tokens(texts)
     return sum(map(tokens.about, texts))

@@ -5,7 +5,6 @@ server that drips a byte a second would never meet one.
 """
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from ragsite.lib.concurrency import waiting
+from ragsite.lib.concurrency import event_loops, waiting
 from ragsite.lib.concurrency.per_process import PerProcess
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.inference.circuit_rules import Rules
@@ -54,18 +53,14 @@ def run(work: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
 
     Raises ClientLeft when the caller answers a request whose client has gone.
     """
-    future = asyncio.run_coroutine_threadsafe(_bounded(work, timeout_seconds), _loops.get("vendor-calls"))
+    future = asyncio.run_coroutine_threadsafe(
+        _bounded(work, timeout_seconds), event_loops.named("vendor-calls")
+    )
     try:
         # The second bound frees the caller even if something blocks the loop itself.
         return waiting.result(future, timeout_seconds + 1)
     finally:
         future.cancel()
-
-
-def _start_loop(name: str) -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=name, daemon=True).start()
-    return loop
 
 
 async def _bounded(work: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
@@ -116,7 +111,6 @@ class BoundedBody(httpx2.AsyncByteStream):
         await self._body.aclose()
 
 
-_loops = PerProcess(_start_loop)
 _clients = PerProcess(_make_client)
 
 

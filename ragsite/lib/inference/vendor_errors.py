@@ -62,10 +62,10 @@ def hold_seconds(error: BaseException) -> float:
 
 
 def verdict(error: BaseException | None) -> Verdict:
-    """What a call's end says of the endpoint: that it answers, be it with a refusal or nonsense, is well enough.
+    """What the end of a call says about its endpoint. One that answers, even with a refusal or nonsense, is `well`.
 
-    Whoever says how long to wait is not down: that is kept to (`hold_seconds`) instead. Of one that was cut off by its
-    asker's deadline nobody knows: what was asked before may have used up the time.
+    One that says how long to wait is not down: it is left alone for so long (`hold_seconds`). A call that its
+    question's deadline cut off says nothing: the calls before it may have used up the time.
     """
     if error is None or isinstance(error, GeneratorExit):
         return "well"
@@ -94,9 +94,9 @@ def outcome(error: BaseException) -> str:
 
 
 def said(error: BaseException, endpoint: Endpoint) -> str:
-    """What operators need to read about a failure; endpoints have been seen to repeat the key they refuse.
+    """What operators need to read about a failure: one line, without what would steer a terminal.
 
-    In one line, without what would steer a terminal.
+    The key is taken out: endpoints have been seen to repeat the one they refuse.
     """
     text = f"{type(error).__name__}: {error}".replace(endpoint.api_key or "\0", "***")
     return "".join(sign if sign.isprintable() else " " for sign in text[:300])
