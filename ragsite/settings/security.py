@@ -19,14 +19,12 @@ CORS_URLS_REGEX = r"^/((api|v1)/|mcp$)"
 _stainless = ("arch", "lang", "os", "package-version", "retry-count", "runtime", "runtime-version", "timeout")
 CORS_ALLOW_HEADERS = [
     *default_headers,
-    *(
-        "idempotency-key",
-        "mcp-protocol-version",
-        "mcp-method",
-        "mcp-name",
-        "openai-organization",
-        "openai-project",
-    ),
+    "idempotency-key",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "openai-organization",
+    "openai-project",
     *(f"x-stainless-{name}" for name in _stainless),
 ]
 CORS_EXPOSE_HEADERS = ["X-Request-ID", "Retry-After", "Idempotency-Replayed", "RateLimit", "RateLimit-Policy",
