@@ -19,7 +19,8 @@ from pgvector import HalfVector
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import copying, files, passages, spaces, states, versions
+from documents import copying, files, passages, states, versions
+from documents.embedding import spaces
 from documents.models import (
     Chunk,
     ChunkVector,

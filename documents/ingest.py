@@ -10,7 +10,9 @@ import structlog
 from django.db import connection, transaction
 from numpy.typing import NDArray
 
-from documents import files, heartbeats, indexing, parsing, reading, reweighing, spaces, states, versions
+from documents import files, heartbeats, indexing, reading, reweighing, states, versions
+from documents.confined import parsing
+from documents.embedding import spaces
 from documents.models import Document, EmbeddingSpace
 from documents.passages import Prepared
 from documents.reading import Draft, TakesLong

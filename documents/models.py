@@ -162,7 +162,7 @@ class Chunk(TenantOwned):
     """A passage of a document: `text` is `decoded.text[start:end]`.
 
     `terms` and `weights` are its lexical index: the ids of its terms, and each one's BM25 weight under the same
-    ids (see `documents.lexical`). A chunk exists only when its document can be searched.
+    ids (see `documents.searching.lexical`). A chunk exists only when its document can be searched.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -9,7 +9,8 @@ from time import monotonic
 from django.conf import settings
 from django.utils import timezone
 
-from documents import chunking, files, ocr, parsing, states
+from documents import chunking, files, states
+from documents.confined import ocr, parsing
 from documents.models import Document
 from documents.passages import Passage, analyse
 from documents.structure import Failure, Limits, ParsedDocument

@@ -14,7 +14,8 @@ from celery.signals import worker_process_init
 from django.db import DatabaseError, connection
 from redis import Redis
 
-from documents import ingest, reembedding, retiring, reweighing, spaces, states, vector_index
+from documents import ingest, reweighing, states
+from documents.embedding import reembedding, retiring, spaces, vector_index
 from documents.models import CorpusStatistics, Document
 from ragsite.lib import row_security
 from ragsite.lib.errors import AppError

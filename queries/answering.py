@@ -13,8 +13,8 @@ from accounts.models import Tenant
 from apikeys import tabs
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import search
-from documents.search import Found, Scope
+from documents.searching import search
+from documents.searching.search import Found, Scope
 from queries import history, sources
 from queries.answers import Answer, Ask
 from queries.chats import followups

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.spending import Spent
-from documents.hits import Hit
+from documents.searching.hits import Hit
 from queries.generating.generation import Generated
 from queries.models import Query
 from queries.sources import Source, shown
@@ -26,7 +26,8 @@ class Turn(NamedTuple):
 class Ask:
     """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first.
 
-    `metadata` as `documents.filters` reads it; `created_at` and `ready_at`, of documents, as `documents.dates` does.
+    `metadata` as `documents.searching.filters` reads it; `created_at` and `ready_at`, of documents, as
+    `documents.searching.dates` does.
     `conversation`: the one that question and answer will stand in. It decides nothing: its turns do.
     `instructions`: what the program that asks wants of the answer's form.
     """

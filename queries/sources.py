@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from documents import texts
-from documents.search import Hit
+from documents.searching.search import Hit
 from documents.texts import Span
 
 # Two neighbours have nothing but white space between them. More of it than this is not looked at.

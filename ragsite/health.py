@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from documents import spaces
+from documents.embedding import spaces
 from documents.models import Document, EmbeddingSpace
 from ragsite.celery import app
 from ragsite.lib import redis_client, row_security

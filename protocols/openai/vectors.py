@@ -10,7 +10,7 @@ from apikeys import prices
 from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
-from documents import spaces
+from documents.embedding import spaces
 from documents.embedding_space import EmbeddingSpace
 from ragsite.lib.errors import ClientLeft, ModelTimeout
 from ragsite.lib.inference import embeddings

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from documents import reranking, spaces
+from documents.embedding import spaces
+from documents.searching import reranking
 from queries.generating import chat_models, completion, generation
 from ragsite.lib.inference import circuits, embedding_endpoint, model_probe
 from ragsite.lib.inference.model_probe import Probe

@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, reweighing, states
+from documents import indexing, ingest, reweighing, states
+from documents.confined import parsing
 from documents.models import (
     Chunk,
     ChunkVector,

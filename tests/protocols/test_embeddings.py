@@ -8,7 +8,7 @@ import openai
 import pytest
 from pytest_django.fixtures import Settings
 
-from documents import spaces
+from documents.embedding import spaces
 from ragsite.lib import redis_client
 from ragsite.lib.inference.embedding_cache import key_of
 from ragsite.lib.inference.embeddings import embed

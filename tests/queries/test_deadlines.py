@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from documents import spaces
+from documents.embedding import spaces
 from queries import answering
 from queries.chats import rewriting
 from queries.generating import completion

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from apikeys.purses import Purse
-from documents import lexical, search
-from documents.search import Scope
+from documents.searching import lexical, search
+from documents.searching.search import Scope
 from queries.answers import Turn
 from queries.chats import followups, rewriting
 from queries.generating import completion, prompts

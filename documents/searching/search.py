@@ -1,6 +1,6 @@
-"""Hybrid search: `documents.retrieval` finds candidates by vectors and by BM25, `documents.fusion` ranks them.
+"""Hybrid search: `documents.searching.retrieval` finds candidates by vectors and by BM25, `documents.searching.fusion` ranks them.
 
-Then copies are put behind what differs (`documents.duplicates`), and a reranker may have the last word.
+Then copies are put behind what differs (`documents.searching.duplicates`), and a reranker may have the last word.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,14 @@ from django.conf import settings
 from pgvector import HalfVector
 
 from apikeys.purses import Purse
-from documents import duplicates, fusion, reranking, retrieval, spaces, survey
-from documents.fusion import Candidate
-from documents.hits import Hit
+from documents.embedding import spaces
 from documents.models import EmbeddingSpace
-from documents.reranking import Reranked
-from documents.scope import Scope
-from documents.survey import Survey, Term
+from documents.searching import duplicates, fusion, reranking, retrieval, survey
+from documents.searching.fusion import Candidate
+from documents.searching.hits import Hit
+from documents.searching.reranking import Reranked
+from documents.searching.scope import Scope
+from documents.searching.survey import Survey, Term
 from ragsite.lib import row_security
 from ragsite.lib.inference.embedding_cache import embed_cached
 

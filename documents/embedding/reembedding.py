@@ -21,11 +21,12 @@ from django.db.models.functions import Now
 from pgvector import HalfVector
 
 from accounts import corpus
-from documents import chunking, copying, heartbeats, restating, spaces, vector_index
+from documents import chunking, copying, heartbeats
+from documents.embedding import spaces, stored_chunks, vector_index
+from documents.embedding.spaces import State
+from documents.embedding.stored_chunks import Stored, TooMuch
 from documents.embedding_space import MOST_CHUNKS
 from documents.models import CorpusStatistics, EmbeddingSpace
-from documents.restating import Stored, TooMuch
-from documents.spaces import State
 from ragsite.lib import row_security
 from ragsite.lib.errors import AppError
 from ragsite.lib.inference.embeddings import Vectors
@@ -151,7 +152,7 @@ def _unhurried() -> None:
 def _fill(space: EmbeddingSpace, batch: Sequence[Stored]) -> bool:
     """Stores the batch's vectors, or makes the next one smaller. Whether the space is being built still."""
     try:
-        vectors = restating.embed(space, batch)
+        vectors = stored_chunks.embed(space, batch)
     except TooMuch:
         space.batch = len(batch) // 2
         logger.info("an embedding space is built on in smaller batches", space=str(space), batch=space.batch)

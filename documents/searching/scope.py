@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
-from documents import filters
-from documents.dates import Span
+from documents.searching import filters
+from documents.searching.dates import Span
 
 # What holds of a document in a scope, by the parameter that says it. With time zones, for a moment that is stored
 # without one is in UTC; silent, for what is no date is not found, and no error.

@@ -6,9 +6,10 @@ from typing import Final
 
 from django.db import connection
 
-from documents import lexical, vector_index
+from documents.embedding import vector_index
 from documents.models import EmbeddingSpace
-from documents.scope import Scope
+from documents.searching import lexical
+from documents.searching.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

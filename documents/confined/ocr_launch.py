@@ -1,4 +1,4 @@
-"""What becomes Tesseract, started by `documents.ocr`: gives up all that reading one image does not need.
+"""What becomes Tesseract, started by `documents.confined.ocr`: gives up all that reading one image does not need.
 
 Tesseract then reads a PGM from standard input and writes TSV to standard output. It can start nothing but itself, open
 no socket, write no file, and read nothing but libraries and its models. Arguments: the parent's process id, seconds,
@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Final
 
-from documents import sandbox, system_calls
+from documents.confined import sandbox, system_calls
 from documents.structure import Limits
 
 LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")

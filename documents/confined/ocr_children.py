@@ -1,4 +1,4 @@
-"""The children of `documents.ocr`: started, read within limits, and ended. What they say is believed in nothing."""
+"""The children of `documents.confined.ocr`: started, read within limits, and ended. What they say is believed in nothing."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from time import monotonic
 from typing import IO, Final
 
-from documents import interpreters, ocr_render
+from documents.confined import interpreters, ocr_render
 from documents.structure import Limits
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from documents import chunking
-from documents.hits import Hit
+from documents.searching.hits import Hit
 from ragsite.lib import tokens
 from ragsite.lib.errors import ClientLeft, ModelFailed, ModelTimeout, Unavailable
 

@@ -1,6 +1,6 @@
-"""What the process does that reads a stranger's file: forked by `documents.parsing_server`, for this one file.
+"""What the process does that reads a stranger's file: forked by `documents.confined.parsing_server`, for this one file.
 
-Reads the file from standard input and writes one frame (see `documents.parsing_frame`) to standard output.
+Reads the file from standard input and writes one frame (see `documents.confined.parsing_frame`) to standard output.
 """
 
 import importlib
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from documents import parsing_frame, sandbox
+from documents.confined import parsing_frame, sandbox
 from documents.formats import PARSERS
 from documents.structure import MAX_BLOCKS, Failure, Limits, ParsedDocument, UnreadableError
 

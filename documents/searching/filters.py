@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from documents import dates
-from documents.dates import CODE
+from documents.searching import dates
+from documents.searching.dates import CODE
 from ragsite.lib.errors import Invalid
 
 MAX_DEPTH: Final = 8

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from documents.hits import Hit
+from documents.searching.hits import Hit
 
 # Of the words in either text, the part that is in both (Jaccard's coefficient).
 ALIKE: Final = 0.9

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Final
 
 # -I keeps the environment and the working directory out of the import path, which then is given explicitly.
-START: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from documents.{module} import main; main(sys.argv[2:])"
-)
-_ROOT: Final = str(Path(__file__).resolve().parent.parent)
+START: Final = "import sys; sys.path.insert(0, sys.argv[1]); from documents.confined.{module} import main; main(sys.argv[2:])"
+_ROOT: Final = str(Path(__file__).resolve().parents[2])
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Runs `main` of `documents.{module}` with this process's id and the `arguments`."""
+    """Runs `main` of `documents.confined.{module}` with this process's id and the `arguments`."""
     start = START.format(module=module)
     return [sys.executable, "-I", "-X", "utf8", "-c", start, _ROOT, str(os.getpid()), *arguments]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from documents import parsing_frame, parsing_link
+from documents.confined import parsing_frame, parsing_link
 from documents.formats import PARSERS
 from documents.structure import Failure, Limits, ParsedDocument
 from ragsite.lib.errors import Unavailable

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from documents import spaces
+from documents.embedding import spaces
 from documents.models import EmbeddingSpace
 from ragsite.lib.errors import AppError, ModelFailed, ModelTimeout
 from ragsite.lib.inference import embeddings

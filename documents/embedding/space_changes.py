@@ -11,9 +11,9 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Sum
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Greatest, Now
 
-from documents import retiring, spaces
+from documents.embedding import retiring, spaces
+from documents.embedding.spaces import State
 from documents.models import CorpusStatistics, EmbeddingSpace
-from documents.spaces import State
 from ragsite.lib import row_security
 from ragsite.lib.errors import Conflict, Invalid, Unavailable
 from ragsite.lib.inference import embeddings, local_model
@@ -81,7 +81,7 @@ def _is_address(url: str) -> bool:
 
 
 def begin(wanted: Target, *, switches: bool = True) -> EmbeddingSpace:
-    """Begins to build a space, or goes on with the same one; workers do the rest (`documents.reembedding`).
+    """Begins to build a space, or goes on with the same one; workers do the rest (`documents.embedding.reembedding`).
 
     A space that served before and still has its vectors is only completed. One text is embedded first: raises what
     `embeddings.dimensions` raises for a model that cannot be reached or gives vectors of another size, Invalid

@@ -12,10 +12,10 @@ from typing import Any, Final
 from django.db import connection
 from pgvector import HalfVector, SparseVector
 
-from documents import lexical
 from documents.models import EmbeddingSpace
-from documents.scope import Scope
-from documents.survey import Survey, Term
+from documents.searching import lexical
+from documents.searching.scope import Scope
+from documents.searching.survey import Survey, Term
 
 DEPTH: Final = 100  # candidates of each leg
 # Before a statement that goes by the index, in the same message, which is one transaction.

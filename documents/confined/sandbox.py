@@ -2,7 +2,7 @@
 
 Landlock (Linux 5.13 and later) needs no privilege. Afterwards the process can read nothing but the interpreter and its
 input, write nothing, signal nobody (Linux 6.12), and read neither memory nor environment of the process that started
-it. `documents.system_calls` takes sockets away, new processes and programs, and other processes of the same account.
+it. `documents.confined.system_calls` takes sockets away, new processes and programs, and other processes of the same account.
 Where the kernel or a container forbids one of them the rest holds. Constants from linux/prctl.h and linux/landlock.h.
 """
 
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from documents import system_calls
+from documents.confined import system_calls
 from documents.structure import Limits
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -35,7 +35,7 @@ _SCOPE_SOCKETS_AND_SIGNALS: Final = 0b11  # abstract Unix sockets and signals st
 _RULESET_BYTES: Final = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}
 # What an interpreter, its libraries and the system's shared objects are read from, and this code.
 _PYTHON_FOLDERS: Final = (
-    sys.prefix, sys.base_prefix, str(Path(__file__).parent), "/usr", "/lib", "/lib64",
+    sys.prefix, sys.base_prefix, str(Path(__file__).parents[1]), "/usr", "/lib", "/lib64",
 )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Reads with Tesseract the pages that show text without holding it, where it is installed.
 
-Two kinds of children do it, each confined as the one that parses (`documents.sandbox`): one draws the pages, one at a
-time, through a pipe (`documents.ocr_render`), and for each page one becomes Tesseract (`documents.ocr_launch`), which
+Two kinds of children do it, each confined as the one that parses (`documents.confined.sandbox`): one draws the pages, one at a
+time, through a pipe (`documents.confined.ocr_render`), and for each page one becomes Tesseract (`documents.confined.ocr_launch`), which
 has the image as its input and answers with words and where they stand.
 """
 
@@ -15,9 +15,9 @@ from typing import Final
 
 from django.conf import settings
 
-from documents import ocr_children, ocr_text
-from documents.ocr_children import Bitmap, RenderingFailed
-from documents.parsing import ParseFailed
+from documents.confined import ocr_children, ocr_text
+from documents.confined.ocr_children import Bitmap, RenderingFailed
+from documents.confined.parsing import ParseFailed
 from documents.structure import Failure, Limits, ParsedDocument
 
 logger = logging.getLogger(__name__)

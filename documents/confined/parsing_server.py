@@ -1,6 +1,6 @@
 """The process that parsing children are forked from: it has their libraries loaded, so that no file waits for them.
 
-Started by `documents.parsing_link`. It knows no Django and no secret, and never looks at a file: it hands each file's
+Started by `documents.confined.parsing_link`. It knows no Django and no secret, and never looks at a file: it hands each file's
 descriptor to a child of its own, so that no file meets what another has left behind.
 Its standard input is a Unix socket on which orders arrive; one that closes ends it. With each order come four
 descriptors: the file, where the child's output and its complaints go, and the order's channel. On that channel it says
@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import astuple
 from typing import Final, NoReturn
 
-from documents import parsing_child, sandbox
+from documents.confined import parsing_child, sandbox
 from documents.formats import PARSERS
 from documents.structure import Limits
 

@@ -10,9 +10,9 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from accounts.models import Tenant
-from documents import spaces, vector_index
+from documents.embedding import spaces, vector_index
+from documents.embedding.spaces import State
 from documents.models import EmbeddingSpace
-from documents.spaces import State
 from ragsite.lib import row_security
 
 STEP_SECONDS = 4.0

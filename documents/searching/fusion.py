@@ -39,7 +39,7 @@ from statistics import fmean
 from typing import Final, TypeVar
 from uuid import UUID
 
-from documents import lexical
+from documents.searching import lexical
 
 Word = TypeVar("Word", str, int)  # as it is written, or by its number
 

@@ -1,4 +1,4 @@
-"""This process's own parsing server (see `documents.parsing_server`): started at first use, and again when it is lost.
+"""This process's own parsing server (see `documents.confined.parsing_server`): started at first use, and again when it is lost.
 
 `subprocess` and not `multiprocessing`: a Celery prefork worker is daemonic and may not have multiprocessing children.
 """
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from documents import interpreters, parsing_server
+from documents.confined import interpreters, parsing_server
 from documents.structure import Limits
 from ragsite.lib.concurrency.per_process import PerProcess
 
