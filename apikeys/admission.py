@@ -160,6 +160,6 @@ def _exhausted(key: dict[str, Any]) -> str:
     tenant = UUID(key["tenant"])
     if "budget" in key and budgets.is_spent(Account(tenant, UUID(key["line"])), key["budget"]):
         return "key"
-    return (
-        "tenant" if "tenant_budget" in key and budgets.is_spent(Account(tenant), key["tenant_budget"]) else ""
-    )
+    if "tenant_budget" in key and budgets.is_spent(Account(tenant), key["tenant_budget"]):
+        return "tenant"
+    return ""

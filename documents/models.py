@@ -24,9 +24,8 @@ class Collection(TenantOwned):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(
-                name="collection_of_tenant", fields=["tenant", "id"]
-            ),  # what rows may point at
+            # What rows may point at.
+            models.UniqueConstraint(name="collection_of_tenant", fields=["tenant", "id"]),
             models.UniqueConstraint(name="collection_name_once_a_tenant", fields=["tenant", "name"]),
         ]
 

@@ -46,10 +46,10 @@ def lock(documents: Sequence[Document]) -> None:
 
 
 def overtaken(documents: Sequence[Document]) -> list[Document]:
-    """What is to be removed now that these documents may be ready: those before them, if they are and replace any.
+    """What to remove because of these documents: of each that is ready and replaces others, the versions before it.
 
-    Or they themselves, where a later version was ready first: they came in unseen while that one was stored. To be
-    called in the transaction that made them ready, with the statistics locked.
+    Or the document itself, where a later version was ready first, which did not see this one. To be called in the
+    transaction that made them ready, with the statistics locked.
     """
     gone: dict[UUID, Document] = {}
     ready = _rows(documents).filter(_has_others(), status=Document.Status.READY)

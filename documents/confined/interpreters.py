@@ -1,4 +1,4 @@
-"""How a Python is started that is to read a stranger's files: it knows no Django, no setting and no secret."""
+"""How to start a Python that reads a stranger's file: without Django, settings or secrets."""
 
 import os
 import sys
@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Final
 
 # -I keeps the environment and the working directory out of the import path, which then is given explicitly.
-START: Final = "import sys; sys.path.insert(0, sys.argv[1]); from documents.confined.{module} import main; main(sys.argv[2:])"
+START: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from documents.confined.{module} import main; main(sys.argv[2:])"
+)
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 
 

@@ -1,7 +1,7 @@
 """Reads with Tesseract the pages that show text without holding it, where it is installed.
 
-Two kinds of children do it, each confined as the one that parses (`documents.confined.sandbox`): one draws the pages, one at a
-time, through a pipe (`documents.confined.ocr_render`), and for each page one becomes Tesseract (`documents.confined.ocr_launch`), which
+Two kinds of children do it, each confined as the one that parses (`sandbox`): one draws the pages, one at a
+time, through a pipe (`ocr_render`), and for each page one becomes Tesseract (`ocr_launch`), which
 has the image as its input and answers with words and where they stand.
 """
 

@@ -1,4 +1,4 @@
-"""The children of `documents.confined.ocr`: started, read within limits, and ended. What they say is believed in nothing."""
+"""The children of `ocr`: started, read within limits, and ended. Nothing that they say is believed unchecked."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""What becomes Tesseract, started by `documents.confined.ocr`: gives up all that reading one image does not need.
+"""The process that becomes Tesseract, started by `ocr`. It first gives up all that reading one image does not need.
 
 Tesseract then reads a PGM from standard input and writes TSV to standard output. It can start nothing but itself, open
 no socket, write no file, and read nothing but libraries and its models. Arguments: the parent's process id, seconds,

@@ -1,4 +1,4 @@
-"""The process that draws a stranger's PDF pages for recognition, started by `documents.confined.ocr`. Loads no Django.
+"""The process that draws a stranger's PDF pages for recognition, started by `ocr`. Loads no Django.
 
 Reads the file from standard input and writes each page as a head (`HEAD`: number, width, height) and its grey bytes,
 row by row. The pipe holds little: the next page is drawn when this one was taken. Arguments: the parent's process id,

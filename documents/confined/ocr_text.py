@@ -16,9 +16,8 @@ LEGIBLE: Final = 55.0  # of 100, on average over a page: below it a picture was 
 WIDE_GAP: Final = 1.3  # of a line's height: between columns and cells
 WORD: Final = "5"  # the level of a word's row
 PAGE_BREAK: Final = "\n\n"
-MOST_WORDS: Final = (
-    10_000  # of a page; a newspaper's has some 5,000, and lines are put in order by comparing them
-)
+# Of a page: a newspaper's has some 5,000, and lines are put in order by comparing them.
+MOST_WORDS: Final = 10_000
 _FURTHEST: Final = 1 << 20  # pixels
 
 

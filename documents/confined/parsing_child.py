@@ -1,6 +1,6 @@
-"""What the process does that reads a stranger's file: forked by `documents.confined.parsing_server`, for this one file.
+"""The process that reads a stranger's file, forked by `parsing_server` for this one file.
 
-Reads the file from standard input and writes one frame (see `documents.confined.parsing_frame`) to standard output.
+Reads the file from standard input and writes one frame (see `parsing_frame`) to standard output.
 """
 
 import importlib

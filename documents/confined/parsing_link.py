@@ -1,4 +1,4 @@
-"""This process's own parsing server (see `documents.confined.parsing_server`): started at first use, and again when it is lost.
+"""This process's own parsing server (see `parsing_server`): started at first use, and again when it is lost.
 
 `subprocess` and not `multiprocessing`: a Celery prefork worker is daemonic and may not have multiprocessing children.
 """

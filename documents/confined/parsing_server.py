@@ -1,10 +1,10 @@
 """The process that parsing children are forked from: it has their libraries loaded, so that no file waits for them.
 
-Started by `documents.confined.parsing_link`. It knows no Django and no secret, and never looks at a file: it hands each file's
+Started by `parsing_link`. It knows no Django and no secret, and never looks at a file: it hands each file's
 descriptor to a child of its own, so that no file meets what another has left behind.
 Its standard input is a Unix socket on which orders arrive; one that closes ends it. With each order come four
 descriptors: the file, where the child's output and its complaints go, and the order's channel. On that channel it says
-`STARTED`; whatever it then reads there, be it the end, ends the child, of whom it answers `ENDED`.
+`STARTED`. Whatever then arrives there, or its closing, makes it end the child and answer `ENDED`.
 """
 
 import gc

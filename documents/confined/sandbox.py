@@ -2,7 +2,7 @@
 
 Landlock (Linux 5.13 and later) needs no privilege. Afterwards the process can read nothing but the interpreter and its
 input, write nothing, signal nobody (Linux 6.12), and read neither memory nor environment of the process that started
-it. `documents.confined.system_calls` takes sockets away, new processes and programs, and other processes of the same account.
+it. `system_calls` takes sockets away, new processes and programs, and other processes of the same account.
 Where the kernel or a container forbids one of them the rest holds. Constants from linux/prctl.h and linux/landlock.h.
 """
 

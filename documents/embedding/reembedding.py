@@ -203,7 +203,7 @@ def _store(space: EmbeddingSpace, tenant_id: UUID, chunks: Sequence[Stored], vec
 
 
 def _at_the_end(space: EmbeddingSpace) -> bool:
-    """Nothing is missing after the cursor. What came in behind it without a vector is found by beginning again."""
+    """To be called when nothing is missing after the cursor. What came in behind it is found by beginning again."""
     with transaction.atomic():
         _unhurried()
         if is_missing(space):

@@ -81,7 +81,7 @@ def _is_address(url: str) -> bool:
 
 
 def begin(wanted: Target, *, switches: bool = True) -> EmbeddingSpace:
-    """Begins to build a space, or goes on with the same one; workers do the rest (`documents.embedding.reembedding`).
+    """Begins to build a space, or goes on with the same one; workers do the rest (`reembedding`).
 
     A space that served before and still has its vectors is only completed. One text is embedded first: raises what
     `embeddings.dimensions` raises for a model that cannot be reached or gives vectors of another size, Invalid

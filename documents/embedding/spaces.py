@@ -88,9 +88,9 @@ def patience(space: EmbeddingSpace) -> float:
 
 @contextmanager
 def excused(space: EmbeddingSpace) -> Iterator[None]:
-    """Lets a new document do without its vectors in a space that is being built and whose model fails in the block.
+    """Lets a new document go without vectors in a space that is being built, if that space's model fails in the block.
 
-    The space pauses. What the model of the space that serves raises goes on.
+    The space then pauses. A failure of the model that serves is raised as ever.
     """
     try:
         yield

@@ -87,9 +87,8 @@ class _Writer:
             return self._joint(name, value, place)
         if name.startswith("$"):
             raise Invalid(f"{_shown(name)} is no operator, or stands outside a field.", code=CODE)
-        return self._field(
-            value, f"{place}.{json.dumps(name)}"
-        )  # escaped, it is a string of the path language too
+        # Escaped as JSON, it is a string of the path language too.
+        return self._field(value, f"{place}.{json.dumps(name)}")
 
     def _joint(self, name: str, value: Any, place: str) -> str:
         if (

@@ -21,8 +21,8 @@ language finds nothing in it. A lead made of common words alone is worth few nat
 
 The argument is what the lexical leg's favourite has against the dense leg's: the most telling of the question's words
 that it has and most of the dense ten have not. Where those words stand everywhere, as in reports that share their
-prose, there is none: the favourite is one of many that have them by chance, and the dense leg ranks. A name that the ten
-have as well, such as the company's that all of them are about, is no argument either, however rare.
+prose, there is none: the favourite is one of many that have them by chance, and the dense leg ranks. A name that the
+ten have as well, such as the company's that all of them are about, is no argument either, however rare.
 
 NOISE keeps differences too small to mean anything from deciding: then the dense leg ranks.
 

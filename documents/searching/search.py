@@ -1,6 +1,6 @@
-"""Hybrid search: `documents.searching.retrieval` finds candidates by vectors and by BM25, `documents.searching.fusion` ranks them.
+"""Hybrid search: `retrieval` finds candidates by vectors and by BM25, `fusion` ranks them.
 
-Then copies are put behind what differs (`documents.searching.duplicates`), and a reranker may have the last word.
+Then copies are put behind what differs (`duplicates`), and a reranker may have the last word.
 """
 
 from collections.abc import Mapping, Sequence

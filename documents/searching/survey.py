@@ -1,4 +1,4 @@
-"""What a search must know before it looks: how much there is to look through, and which of the question's words."""
+"""What a search must know before it looks: how many chunks are in its scope, and which of its words the corpus has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _IN_SCOPE: Final = """(
 
 
 def of(scope: Scope, question: str, *, space: EmbeddingSpace | None = None) -> Survey:
-    """`space`: whose index may be looked into."""
+    """The survey of a question. `space`: the one whose index counts as `indexed`."""
     words = {lexical.term_id(scope.tenant_id, word): word for word in lexical.terms(question)}
     size = _IN_SCOPE.format(conditions=scope.conditions) if scope.conditions else "corpus.chunks"
     parameters = {**scope.parameters, "words": list(words), "index": space and vector_index.name(space)}

@@ -73,8 +73,10 @@ class Completion:
 
 
 def complete(endpoints: Sequence[ChatEndpoint], messages: Messages, *, ledger: Ledger = UNKEPT) -> Completion:
-    """The whole answer of the first that gives one, within the timeout of the first in line. Raises what `vendor.first`
-    raises."""
+    """The whole answer of the first endpoint that gives one. Raises what `vendor.first` raises.
+
+    All of them together have the timeout of the first.
+    """
     candidates = _candidates(endpoints, messages, whole)
     with vendor.first(candidates, seconds=endpoints[0].timeout_seconds, ledger=ledger) as reply:
         return reply.value

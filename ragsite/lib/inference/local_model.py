@@ -34,9 +34,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # Larger batches leave the processor's caches and are no quicker, and few leave nothing for the second thread.
 _TOKENS_A_BATCH = 512
-_TEXTS_A_WINDOW = (
-    1024  # texts tokenized and grouped at a time: bounds memory, and makes groups of equal length
-)
+# Texts tokenized and grouped at a time: bounds memory, and makes groups of equal length.
+_TEXTS_A_WINDOW = 1024
 _TEXTS_A_PART = 64  # tokenized by one thread at a time
 
 

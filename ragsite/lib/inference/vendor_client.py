@@ -115,8 +115,11 @@ _clients = PerProcess(_make_client)
 
 
 def client(endpoint: Endpoint) -> openai.AsyncOpenAI:
-    """This process's client of the endpoint, for use in `run` alone. Whatever it is asked for, it has one pool of
-    connections: an answer finds that open by which its question was rewritten."""
+    """This process's client of the endpoint, for use in `run` alone.
+
+    All purposes share one client, and so its pool of connections: an answer finds the connection open on which its
+    question was rewritten.
+    """
     reached = Endpoint(
         base_url=endpoint.base_url,
         api_key=endpoint.api_key,
