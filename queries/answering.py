@@ -13,8 +13,8 @@ from accounts.models import Tenant
 from apikeys import tabs
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import search
-from documents.search import Found, Scope
+from documents.searching import search
+from documents.searching.search import Found, Scope
 from queries import history, sources
 from queries.answers import Answer, Ask
 from queries.chats import followups
@@ -24,7 +24,7 @@ from queries.generating.generation import Brief, Generated
 from queries.scopes import scope
 from queries.traces.tracing import Trace
 from queries.trials import AS_SET, Trial
-from ragsite.lib import deadlines, presence, rooms, turns
+from ragsite.lib.concurrency import deadlines, presence, rooms, turns
 from ragsite.lib.errors import AppError, ClientLeft
 
 # Put before a program's instructions: they may shape the answer, but not override those of the site and the tenant.

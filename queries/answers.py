@@ -8,7 +8,7 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.spending import Spent
-from documents.hits import Hit
+from documents.searching.hits import Hit
 from queries.generating.generation import Generated
 from queries.models import Query
 from queries.sources import Source, shown
@@ -26,10 +26,10 @@ class Turn(NamedTuple):
 class Ask:
     """A question with its parameters.
 
-    `top_k`: None means the tenant's. `metadata` is read by `documents.filters`; `created_at` and `ready_at` of
-    documents by `documents.dates`. `turns`: what was said before, oldest first. `conversation`: where question and
-    answer will stand; it does not decide the answer, its turns do. `instructions`: how the asking program wants the
-    answer written.
+    `top_k`: None means the tenant's. `metadata` is read by `documents.searching.filters`; `created_at` and `ready_at`
+    of documents by `documents.searching.dates`. `turns`: what was said before, oldest first. `conversation`: where
+    question and answer will stand; it does not decide the answer, its turns do. `instructions`: how the asking program
+    wants the answer written.
     """
 
     question: str

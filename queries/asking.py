@@ -15,7 +15,7 @@ from queries.caching import cache, flight, lookup
 from queries.caching.flight import ALONE, Leader
 from queries.caching.lookup import Place
 from queries.caching.seals import Kept
-from ragsite.lib import turns
+from ragsite.lib.concurrency import turns
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
 

@@ -25,8 +25,9 @@ from documents import files, indexing
 from documents.models import Collection
 from queries import recording
 from queries.models import Conversation, Feedback, Query
-from ragsite.lib import audit, batches, redis_client, row_security
+from ragsite.lib import audit, redis_client, row_security
 from ragsite.lib.errors import Conflict
+from ragsite.lib.postgres import batches
 
 # Without a foreign key to the tenant in the database, so that no cascade deletes their rows.
 LOOSE: tuple[Any, ...] = (Tally, Usage, Query)

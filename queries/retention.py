@@ -20,8 +20,9 @@ from django.utils import timezone
 from accounts.models import Tenant
 from apikeys.models import IdempotentRequest, Usage
 from queries.models import Conversation, Feedback, Query
-from ragsite.lib import batches, months, partitions, row_security
+from ragsite.lib import months, row_security
 from ragsite.lib.identifiers import floor
+from ragsite.lib.postgres import batches, partitions
 from webhooks.models import Delivery
 
 PARTITIONED: Mapping[str, Any] = {"apikeys_usage": Usage, "queries_query": Query}

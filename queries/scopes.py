@@ -1,9 +1,10 @@
 """Where a question is searched: what its caller may read, and what its parameters ask for."""
 
 from apikeys.callers import Caller
-from documents import access, dates
+from documents import access
 from documents.models import Document
-from documents.search import Scope
+from documents.searching import dates
+from documents.searching.search import Scope
 from queries.answers import Ask
 from queries.models import Query
 from ragsite.lib.errors import Invalid, NotFound

@@ -7,8 +7,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys import callers
-from documents import dates, filters
 from documents.intake import check_metadata
+from documents.searching import dates, filters
 from queries.answers import Ask
 from queries.checking import support
 from queries.models import Feedback, Query

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from documents import texts
-from documents.search import Hit
+from documents.searching.search import Hit
 from documents.texts import Span
 
 # Two chunks are neighbours if there is only white space between them, and no more characters of it than this.

@@ -5,8 +5,8 @@ from celery.contrib.django.task import DjangoTask
 
 from queries import retention
 from queries.evaluations import running
-from ragsite.lib import partitions
 from ragsite.lib.hints import Hint
+from ragsite.lib.postgres import partitions
 
 
 # These two are scheduled again anyway: one that kills its worker must not be given to the next worker.

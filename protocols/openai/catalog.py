@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from accounts.tenancy import TenantQuerySet
 from apikeys.callers import Caller
-from documents import access, spaces
+from documents import access
+from documents.embedding import spaces
 from documents.embedding_space import EmbeddingSpace
 from documents.models import Collection
 from ragsite.lib.errors import FieldError, Invalid, NotFound

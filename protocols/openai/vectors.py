@@ -10,12 +10,12 @@ from apikeys import prices
 from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
-from documents import spaces
+from documents.embedding import spaces
 from documents.embedding_space import EmbeddingSpace
-from ragsite.lib import embeddings
-from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.embeddings import Vectors
 from ragsite.lib.errors import ClientLeft, ModelTimeout
+from ragsite.lib.inference import embeddings
+from ragsite.lib.inference.embedding_cache import embed_cached
+from ragsite.lib.inference.embeddings import Vectors
 
 
 def embed(

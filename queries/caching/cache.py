@@ -29,7 +29,7 @@ from queries.answers import Ask
 from queries.caching.seals import Kept, seal, unseal
 from queries.generating import recipe
 from ragsite.lib import redis_client
-from ragsite.lib.leases import Lease
+from ragsite.lib.concurrency.leases import Lease
 
 OUTCOME_SECONDS = 10  # those who wait for it look a few times a second
 _AT_ONCE = 1_000  # the most entries that one call of the script removes

@@ -26,9 +26,10 @@ from queries.caching import cache
 from queries.caching.cache import Name
 from queries.caching.seals import Kept, seal, unseal
 from queries.generating import generation
-from ragsite.lib import leases, redis_client, rooms, waiting
+from ragsite.lib import redis_client
+from ragsite.lib.concurrency import leases, rooms, waiting
+from ragsite.lib.concurrency.leases import Lease
 from ragsite.lib.errors import AppError, ModelFailed, ModelRefused, ModelTimeout, Unavailable
-from ragsite.lib.leases import Lease
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.2
 # How long an answer may take beyond the model's time. A leader that is alive has succeeded or failed by then.

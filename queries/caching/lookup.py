@@ -15,7 +15,7 @@ from queries.caching import cache
 from queries.caching.cache import Name
 from queries.caching.seals import Kept, unseal
 from queries.history import CacheHit
-from ragsite.lib import turns
+from ragsite.lib.concurrency import turns
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 

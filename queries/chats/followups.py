@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Final
 
 from apikeys.purses import Purse
-from documents import lexical
+from documents.searching import lexical
 from queries.answers import Turn
 from queries.checking import citations
 from queries.generating import generation, prompts

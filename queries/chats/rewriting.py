@@ -16,9 +16,10 @@ from queries.answers import Turn
 from queries.chats import conversations
 from queries.generating import chat_models, completion
 from queries.generating.bills import Bill
-from ragsite.lib import deadlines, llm
+from ragsite.lib.concurrency import deadlines
 from ragsite.lib.errors import BudgetSpent, ModelFailed, ModelTimeout, Unavailable
-from ragsite.lib.llm import ChatEndpoint
+from ragsite.lib.inference import llm
+from ragsite.lib.inference.llm import ChatEndpoint
 
 SECONDS = 2.0  # of the time that the question has for its models
 MAX_TOKENS = 200

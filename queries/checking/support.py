@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
-from documents import lexical, sentences
+from documents import sentences
+from documents.searching import lexical
 from queries.checking import citations
 from queries.sources import Source
 

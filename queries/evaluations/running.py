@@ -10,9 +10,9 @@ from uuid import UUID
 from apikeys import budgets, usage
 from apikeys.callers import Caller
 from apikeys.usage import Entry
-from documents import spaces
+from documents.embedding import spaces
 from documents.models import Document
-from documents.search import Hit
+from documents.searching.search import Hit
 from queries import answering
 from queries.answers import Answer, Ask
 from queries.checking import citations

@@ -16,8 +16,8 @@ from apikeys.spending import Spent
 from apikeys.tabs import Attempt
 from queries.generating import chat_models
 from ragsite.lib import tokens
-from ragsite.lib.llm import Messages
-from ragsite.lib.vendor_tries import Ledger, Try
+from ragsite.lib.inference.llm import Messages
+from ragsite.lib.inference.vendor_tries import Ledger, Try
 
 
 class Bill(Ledger):

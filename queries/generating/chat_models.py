@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from ragsite.lib.inference import endpoint_keys
+
 _AT = " at "
 
 
@@ -59,12 +61,4 @@ def _read(entry: str) -> ChatModel:
     if address and "@" in parts.netloc:
         # The error does not quote the address: it may be logged.
         raise ValueError(f"the address of {model.strip()!r} holds a password")
-    return ChatModel(model.strip(), base_url, key_for(base_url))
-
-
-def key_for(base_url: str) -> str:
-    """The API key of an endpoint; empty when the settings have none. One vendor's key is never sent to another."""
-    host = urlsplit(base_url).netloc.lower()
-    named = settings.ANSWER_API_KEYS.get(host)
-    is_first = host == urlsplit(settings.ANSWER_BASE_URL).netloc.lower()
-    return named or (settings.ANSWER_API_KEY if is_first else "")
+    return ChatModel(model.strip(), base_url, endpoint_keys.key_for(base_url, of="ANSWER"))

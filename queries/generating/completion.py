@@ -10,9 +10,9 @@ from queries.generating import chat_models, prompts
 from queries.generating.bills import Bill
 from queries.generating.chat_models import ChatModel
 from queries.generating.generation import Brief, Generated
-from ragsite.lib import llm
-from ragsite.lib.circuit_rules import Rules
-from ragsite.lib.llm import ChatEndpoint, Completion, Messages
+from ragsite.lib.inference import llm
+from ragsite.lib.inference.circuit_rules import Rules
+from ragsite.lib.inference.llm import ChatEndpoint, Completion, Messages
 
 
 def complete(brief: Brief) -> Generated:

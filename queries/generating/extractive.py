@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from documents import lexical
+from documents.searching import lexical
 from queries.checking import citations
 from queries.generating import quoting
 from queries.generating.quoting import Quote

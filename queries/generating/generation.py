@@ -12,7 +12,7 @@ from queries.checking import defusing
 from queries.checking.support import Unsupported
 from queries.generating import extractive, prompts
 from queries.sources import Source
-from ragsite.lib import turns
+from ragsite.lib.concurrency import turns
 from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
 
 EXTRACTIVE = "extractive"

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from documents import reranking, spaces
+from documents.embedding import spaces
+from documents.searching import reranking
 from queries.generating import chat_models, completion, generation
-from ragsite.lib import circuits, embedding_endpoint, model_probe
-from ragsite.lib.model_probe import Probe
-from ragsite.lib.vendor_client import Endpoint
+from ragsite.lib.inference import circuits, embedding_endpoint, model_probe
+from ragsite.lib.inference.model_probe import Probe
+from ragsite.lib.inference.vendor_client import Endpoint
 
 # For each of the two requests of a probe, so that an admin page that waits for both is answered in time.
 SECONDS = 12.0

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from documents import reranking
+from documents.searching import reranking
 from queries.generating import chat_models, generation, prompts
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
-from documents.search import Found, Hit
+from documents.searching.search import Found, Hit
 from queries.answers import Ask
 from queries.generating import generation, recipe
 from queries.sources import Source

@@ -1,6 +1,7 @@
 """What every endpoint shares: the one form of errors, strict JSON, pages of a list.
 
-Errors are problem documents (RFC 9457), in other words where `error_forms` has them. `STATUS` is the only place where a kind of error meets a status.
+An error goes out as a problem document (RFC 9457), or in the form of another protocol (`error_forms`). `STATUS` alone
+says which HTTP status each kind of error has.
 """
 
 from collections.abc import Mapping
@@ -57,6 +58,7 @@ CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "metho
          415: "unsupported_type", 429: "rate_limited"}  # fmt: skip
 _MAX_FIELDS = 100  # errors that one problem document lists
 _MAX_TEXT = 500  # characters of one of its texts
+NO_STORE = {"Cache-Control": "no-store"}  # an answer that shows a secret, this once
 CHALLENGE = 'Bearer realm="ragsite"'
 
 
@@ -86,7 +88,7 @@ def problem(
 
 
 def readable(text: str) -> str:
-    """Text to be shown: errors quote what a client sent: it may be a megabyte long, have half a character in it, or be a key."""
+    """Text that is safe to show. Errors quote what clients send: a megabyte, half a character, an API key."""
     text = redacted(text)
     shown = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
     return shown.encode(errors="replace").decode()

@@ -81,9 +81,8 @@ REST_FRAMEWORK = {
         "accounts.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": [
-        "apikeys.permissions.Nobody"
-    ],  # a view says who may; forgetting it locks it
+    # A view says who may call it; one that forgets to is closed.
+    "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.Nobody"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from documents import dates
+from documents.searching import dates
 from ragsite.lib.errors import Invalid
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Tenant
-from documents import duplicates, search
-from documents.hits import Hit
-from documents.search import Scope
+from documents.searching import duplicates, search
+from documents.searching.hits import Hit
+from documents.searching.search import Scope
 from tests.makers import ingest
 
 CLAUSE = (

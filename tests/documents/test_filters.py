@@ -14,11 +14,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import Tenant
-from documents import filters, retrieval, search
-from documents.dates import Span
 from documents.models import Document
-from documents.retrieval import Legs
-from documents.scope import Scope
+from documents.searching import filters, retrieval, search
+from documents.searching.dates import Span
+from documents.searching.retrieval import Legs
+from documents.searching.scope import Scope
 from ragsite.lib.errors import Invalid
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party

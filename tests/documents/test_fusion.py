@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from documents import fusion, lexical
-from documents.fusion import Candidate, Ranked, argument, lexical_weight
+from documents.searching import fusion, lexical
+from documents.searching.fusion import Candidate, Ranked, argument, lexical_weight
 
 
 def make_candidates(*scores: tuple[float, float]) -> list[Candidate]:

@@ -6,7 +6,7 @@ from uuid import UUID
 import bm25s
 import pytest
 
-from documents import lexical
+from documents.searching import lexical
 
 TENANT, OTHER = UUID(int=1), UUID(int=2)
 

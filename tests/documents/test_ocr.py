@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from documents import checks, interpreters, ocr, ocr_children, ocr_text, parsing, sandbox
-from documents.parsing import ParseFailed
+from documents import checks
+from documents.confined import interpreters, ocr, ocr_children, ocr_text, parsing, sandbox
+from documents.confined.parsing import ParseFailed
 from documents.structure import Block, Failure, Limits, ParsedDocument
 from tests.documents import pdfs, scans
 
@@ -141,14 +142,14 @@ def test_a_page_that_ends_its_process_costs_no_other(
 def test_what_reads_an_image_reaches_nothing_outside(attempt: str) -> None:
     code = f"import os, socket\ntry:\n    {attempt}\nexcept PermissionError:\n    print('refused')"
     launch = (
-        "import os, sys; sys.path.insert(0, sys.argv[1]); from documents import ocr_launch; real = os.execve; "
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from documents.confined import ocr_launch; real = os.execve; "
         "os.execve = lambda program, _, environment: real(program, [program, '-I', '-S', '-c', sys.argv[-1]], environment); "
         "ocr_launch.LIBRARIES += (sys.base_prefix,); "
         "ocr_launch.main(sys.argv[2:-1])"
     )
     program = str(Path(sys.executable).resolve())
     arguments = [str(os.getpid()), "20", str(1 << 30), program, "", "eng"]
-    root = str(Path(ocr.__file__).parent.parent)
+    root = str(Path(ocr.__file__).parents[2])
     ran = subprocess.run(
         [sys.executable, "-I", "-c", launch, root, *arguments, code],
         stdin=subprocess.DEVNULL,

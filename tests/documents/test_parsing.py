@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from documents import parsing, parsing_frame, parsing_link, sandbox
-from documents.parsing import ParseFailed, parse
+from documents.confined import parsing, parsing_frame, parsing_link, sandbox
+from documents.confined.parsing import ParseFailed, parse
 from documents.structure import Block, Failure, Kind, Limits, ParsedDocument
 from tests.documents import pdfs
 from tests.documents.conftest import ROOT, Hostile, alive, children, servers, wait_for
@@ -176,7 +176,7 @@ def test_the_log_shows_the_end_of_what_a_child_said_and_no_control_characters(
 
 
 def test_the_child_loads_no_django() -> None:
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import documents.parsing_server, documents.formats.pdf, documents.formats.markdown; print('django' in sys.modules)"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import documents.confined.parsing_server, documents.formats.pdf, documents.formats.markdown; print('django' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-I", "-c", code, ROOT], text=True).strip() == "False"
 
 

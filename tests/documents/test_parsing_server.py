@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from documents import parsing_link, parsing_server
+from documents.confined import parsing_link, parsing_server
+from documents.confined.parsing import ParseFailed, parse
 from documents.formats import PARSERS
-from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits
 from ragsite.lib.errors import Unavailable
 from tests.documents.conftest import ROOT, Hostile, children, servers, stop_server, wait_for
@@ -142,7 +142,7 @@ FORKING = """
 import os, sys
 sys.path.insert(0, {root!r})
 import pathlib, psutil
-from documents.parsing import parse
+from documents.confined.parsing import parse
 from documents.structure import Limits
 def read():
     assert parse(pathlib.Path({path!r}), "text/plain", limits=Limits()).text

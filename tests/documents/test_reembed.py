@@ -14,24 +14,16 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import (
-    chunking,
-    indexing,
-    reembedding,
-    retiring,
-    reweighing,
-    search,
-    space_changes,
-    spaces,
-    tasks,
-    vector_index,
-)
+from documents import chunking, indexing, reweighing, tasks
 from documents import ingest as ingesting
+from documents.embedding import reembedding, retiring, space_changes, spaces, vector_index
+from documents.embedding.spaces import State
 from documents.models import Chunk, ChunkVector, EmbeddingSpace
-from documents.search import Scope
-from documents.spaces import State
-from ragsite.lib import circuits, embeddings, row_security, vendor
+from documents.searching import search
+from documents.searching.search import Scope
+from ragsite.lib import row_security
 from ragsite.lib.errors import Conflict, Invalid
+from ragsite.lib.inference import circuits, embeddings, vendor
 from tests.documents.corpora import assert_counts_are_exact, make_loaded
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer

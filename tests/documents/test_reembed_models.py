@@ -14,20 +14,14 @@ from django.db.models.functions import Now
 from numpy.typing import NDArray
 from pytest_django import Settings
 
-from documents import (
-    indexing,
-    reembedding,
-    restating,
-    reweighing,
-    search,
-    space_changes,
-    spaces,
-    vector_index,
-)
+from documents import indexing, reweighing
+from documents.embedding import reembedding, space_changes, spaces, stored_chunks, vector_index
+from documents.embedding.spaces import State
 from documents.models import Chunk, ChunkVector, Document, EmbeddingSpace
-from documents.search import Scope
-from documents.spaces import State
-from ragsite.lib import circuits, embeddings, row_security, vendor
+from documents.searching import search
+from documents.searching.search import Scope
+from ragsite.lib import row_security
+from ragsite.lib.inference import circuits, embeddings, vendor
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party, ingest
 from tests.model_answers import bags_of_words
@@ -215,15 +209,15 @@ def test_a_model_of_more_dimensions_than_an_index_takes_serves_by_exact_search(
 def test_vectors_that_another_step_has_stored_meanwhile_stay(
     corpus: list[Document], server: Choosy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = restating.embed
+    real = stored_chunks.embed
 
-    def made_twice(space: EmbeddingSpace, batch: Sequence[restating.Stored]) -> embeddings.Vectors:
+    def made_twice(space: EmbeddingSpace, batch: Sequence[stored_chunks.Stored]) -> embeddings.Vectors:
         vectors = real(space, batch)
         for tenant_id, chunks in groupby(batch, key=lambda chunk: chunk.tenant_id):
             assert reembedding._store(space, tenant_id, list(chunks), vectors)
         return vectors
 
-    monkeypatch.setattr(restating, "embed", made_twice)
+    monkeypatch.setattr(stored_chunks, "embed", made_twice)
     new = build(begin(server))
     assert (new.state, vectors_in(new)) == (State.ACTIVE, COUNT)
 

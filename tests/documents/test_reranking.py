@@ -12,11 +12,11 @@ from accounts.models import Tenant
 from apikeys import tabs
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import search
-from documents.search import Found, Scope
-from ragsite.lib import circuits, reranker
+from documents.searching import search
+from documents.searching.search import Found, Scope
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.identifiers import uuid7
+from ragsite.lib.inference import circuits, reranker
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
 

@@ -11,10 +11,12 @@ from pgvector import HalfVector
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import retrieval, search, spaces, tasks, vector_index
+from documents import tasks
+from documents.embedding import spaces, vector_index
 from documents.models import Collection, Document, EmbeddingSpace
-from documents.retrieval import Legs
-from documents.scope import Scope
+from documents.searching import retrieval, search
+from documents.searching.retrieval import Legs
+from documents.searching.scope import Scope
 from ragsite.lib import row_security
 from tests.documents.corpora import make_loaded, unit_vectors
 from tests.makers import Party

@@ -4,9 +4,9 @@ import pytest
 
 from accounts.models import Tenant
 from documents import ingest as ingesting
-from documents import search
 from documents.models import Chunk, Collection, CorpusStatistics, Document
-from documents.search import Scope
+from documents.searching import search
+from documents.searching.search import Scope
 from tests.makers import Party, ingest
 
 SMALL_CORPUS = {

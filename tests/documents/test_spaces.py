@@ -9,9 +9,10 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from django.test import Client
 from pytest_django import Settings
 
-from documents import checks, spaces
+from documents import checks
+from documents.embedding import spaces
+from documents.embedding.spaces import State
 from documents.models import EmbeddingSpace
-from documents.spaces import State
 from ragsite.lib import environment
 from tests.makers import make_user
 

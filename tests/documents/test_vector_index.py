@@ -6,7 +6,7 @@ from django.db import IntegrityError, connection, connections
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import spaces, vector_index
+from documents.embedding import spaces, vector_index
 from documents.models import ChunkVector, EmbeddingSpace
 from ragsite.lib import row_security
 from tests.documents.corpora import make_loaded, unit_vectors

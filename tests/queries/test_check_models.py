@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
-from documents import spaces
+from documents.embedding import spaces
 from tests import model_answers
 from tests.model_server import Behaviour, ModelServer
 from tests.site import free_port

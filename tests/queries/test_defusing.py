@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from documents.search import Hit
+from documents.searching.search import Hit
 from queries.checking import defusing
 from queries.sources import Source, each
 

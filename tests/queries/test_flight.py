@@ -20,7 +20,8 @@ from queries.caching.cache import Name
 from queries.caching.flight import Leader
 from queries.caching.seals import Kept, seal
 from queries.models import Query
-from ragsite.lib import compact, leases, redis_client, waiting
+from ragsite.lib import compact, redis_client
+from ragsite.lib.concurrency import leases, waiting
 from ragsite.lib.errors import BudgetSpent
 from ragsite.lib.identifiers import uuid7
 from tests.makers import Party, fresh

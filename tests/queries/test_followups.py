@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from apikeys.purses import Purse
-from documents import lexical, search
-from documents.search import Scope
+from documents.searching import lexical, search
+from documents.searching.search import Scope
 from queries.answers import Turn
 from queries.chats import followups, rewriting
 from queries.generating import completion, prompts
 from queries.models import Query
-from ragsite.lib import circuits, row_security
+from ragsite.lib import row_security
+from ragsite.lib.inference import circuits
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
 from tests.queries.test_chat import said, say

@@ -17,9 +17,10 @@ from Stemmer import Stemmer
 
 from accounts.models import Tenant
 from apikeys.purses import Purse
-from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
+from documents import indexing, ingest, intake, passages, reweighing
 from documents.models import Chunk, CorpusStatistics, Document
-from documents.search import Found, Hit, Scope
+from documents.searching import lexical, retrieval, search
+from documents.searching.search import Found, Hit, Scope
 from queries import sources
 from queries.evaluations import metrics
 from queries.evaluations.benchmarks.corpora import Corpus, Question

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from accounts.models import Tenant
 from apikeys.models import Usage
-from documents import space_changes
+from documents.embedding import space_changes
 from documents.models import Document, EmbeddingSpace
 from queries import answering, recording, tasks
 from queries.evaluations import running, runs, states
@@ -72,7 +72,7 @@ def test_another_embedding_space(asked: EvaluationSet) -> None:
     space = space_changes.begin(wanted, switches=False)
     with pytest.raises(Conflict, match="lacks vectors"):
         runs.begin(asked, space=space.pk)
-    from documents import reembedding
+    from documents.embedding import reembedding
 
     turn = reembedding.step()
     while turn:
