@@ -24,7 +24,7 @@ from queries.generating.generation import Brief, Generated
 from queries.scopes import scope
 from queries.traces.tracing import Trace
 from queries.trials import AS_SET, Trial
-from ragsite.lib.concurrency import deadlines, presence, rooms, turns
+from ragsite.lib.concurrency import computing, deadlines, presence, rooms
 from ragsite.lib.errors import AppError, ClientLeft
 
 # Put before a program's instructions: they may shape the answer, but not override those of the site and the tenant.
@@ -79,7 +79,7 @@ def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None, trial: T
     tenant = trial.applied(caller.tenant())
     purse = CallersPurse(caller, query_id) if query_id else None
     top_k = ask.top_k or tenant.top_k
-    with turns.turn(), deadlines.until(_deadline()):
+    with computing.slot(), deadlines.until(_deadline()):
         return search.hybrid(scope(caller, ask), ask.question, top_k=top_k, purse=purse, space=trial.space)
 
 
@@ -149,7 +149,7 @@ def _streamed(question: _Question) -> Generator[Part, None, None]:
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
     """Writes into the history that the client left before the end of its answer."""
-    with turns.turn(for_client=False):
+    with computing.slot(for_client=False):
         history.save_failure(caller, ask, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds)
 
 
@@ -174,7 +174,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        with turns.turn(for_client=False):
+        with computing.slot(for_client=False):
             history.save_failure(
                 question.caller,
                 question.ask,
@@ -212,7 +212,7 @@ def _meant(question: _Question) -> Standalone:
 def _found(question: _Question, meant: Standalone) -> Found:
     """What the search finds; no hits unless one of them shares a word with the question or is near it in meaning."""
     tenant, ask = question.tenant, question.ask
-    with turns.turn():
+    with computing.slot():
         found = search.hybrid(
             question.scope,
             meant.text,
@@ -262,7 +262,7 @@ def _made(question: _Question, prepared: _Prepared, generated: Generated, *, gen
 
 
 def _kept(question: _Question, made: Answer) -> Answer:
-    with turns.turn(for_client=False):
+    with computing.slot(for_client=False):
         history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 

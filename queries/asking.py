@@ -15,7 +15,7 @@ from queries.caching import cache, flight, lookup
 from queries.caching.flight import ALONE, Leader
 from queries.caching.lookup import Place
 from queries.caching.seals import Kept
-from ragsite.lib.concurrency import turns
+from ragsite.lib.concurrency import computing
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
 
@@ -99,5 +99,5 @@ def _found_or_leader(request: Request, caller: Caller, ask: Ask, *, use_cache: b
 
 def _note_failure(request: Request, caller: Caller, ask: Ask, error: AppError) -> None:
     query_id, milliseconds = request_id(request), elapsed_ms(request)
-    with turns.turn(for_client=False):  # hundreds may have waited for one answer
+    with computing.slot(for_client=False):  # hundreds may have waited for one answer
         history.save_failure(caller, ask, query_id=query_id, code=error.error_code, milliseconds=milliseconds)

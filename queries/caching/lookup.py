@@ -15,7 +15,7 @@ from queries.caching import cache
 from queries.caching.cache import Name
 from queries.caching.seals import Kept, unseal
 from queries.history import CacheHit
-from ragsite.lib.concurrency import turns
+from ragsite.lib.concurrency import computing
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 
@@ -100,5 +100,5 @@ def record(request: Request, caller: Caller, ask: Ask, *, kept: Kept) -> None:
         milliseconds=elapsed_ms(request),
         conversation_id=ask.conversation,
     )
-    with turns.turn(for_client=False):  # hundreds may have waited for one answer
+    with computing.slot(for_client=False):  # hundreds may have waited for one answer
         history.save_cache_hits([hit])

@@ -12,7 +12,7 @@ from queries.checking import defusing
 from queries.checking.support import Unsupported
 from queries.generating import extractive, prompts
 from queries.sources import Source
-from ragsite.lib.concurrency import turns
+from ragsite.lib.concurrency import computing
 from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
 
 EXTRACTIVE = "extractive"
@@ -130,7 +130,7 @@ def _extract(brief: Brief) -> Generated:
         for source in brief.sources
         for hit in source.hits
     ]
-    with turns.turn():
+    with computing.slot():
         quoted = extractive.answer(brief.question, passages, idf=brief.idf, threshold=NEAR_ENOUGH).text
     text = defusing.harmless(quoted, brief.sources)
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

@@ -3,8 +3,8 @@
 In a process:
     per_process    things made once in each process, and never shared across a fork
     event_loops    asyncio's loops, each in a thread of its own
-    turns          a few threads compute at a time; the others stand in line
-    waiting        how a thread waits for a model: without a connection to Postgres and without a turn
+    computing      a few threads compute at a time; the others stand in line
+    waiting        how a thread waits for a model: without a connection to Postgres and without a slot
     rooms          how many requests may wait for models at once
     thread_limits  the counting behind `rooms`, and behind streams of a document's events
     presence       whether the client that a thread answers is still connected

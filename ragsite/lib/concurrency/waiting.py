@@ -1,6 +1,6 @@
 """How a thread waits for what takes long: a model, or another request's answer.
 
-Meanwhile it holds no connection to Postgres and no turn at the processor, and looks twice a second whether its client
+Meanwhile it holds no connection to Postgres and no slot to compute, and looks twice a second whether its client
 is still there. So threads that wait cost next to nothing, and there may be hundreds.
 """
 
@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from ragsite.lib import postgres
-from ragsite.lib.concurrency import presence, turns
+from ragsite.lib.concurrency import computing, presence
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def result(future: Future[T], seconds: float) -> T:
     """
     postgres.give_back()
     until = monotonic() + seconds
-    with turns.given_back():
+    with computing.given_back():
         while True:
             try:
                 return future.result(max(0.0, min(LOOK_SECONDS, until - monotonic())))
@@ -39,7 +39,7 @@ def pause(seconds: float) -> None:
     presence.check()
     postgres.give_back()
     until = monotonic() + seconds
-    with turns.given_back():
+    with computing.given_back():
         while (left := until - monotonic()) > 0:
             sleep(min(LOOK_SECONDS, left))
             presence.look()

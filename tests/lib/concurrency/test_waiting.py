@@ -1,4 +1,4 @@
-"""How threads wait: without a connection, without a turn, and not for clients that left."""
+"""How threads wait: without a connection, without a slot, and not for clients that left."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from ragsite.lib import postgres
-from ragsite.lib.concurrency import turns, waiting
+from ragsite.lib.concurrency import computing, waiting
 from ragsite.lib.errors import ClientLeft
 from tests.lib.clients import asking
 
@@ -20,10 +20,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def one_turn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(turns, "AT_ONCE", 1)
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(computing, "AT_ONCE", 1)
     yield
-    turns._semaphores.forget()
+    computing._semaphores.forget()
 
 
 def done(value: object) -> "Future[object]":
@@ -92,29 +92,29 @@ def test_a_transaction_keeps_its_connection() -> None:
         connection.set_autocommit(True)
 
 
-@pytest.mark.usefixtures("one_turn")
-def test_who_waits_lets_others_have_the_turn() -> None:
+@pytest.mark.usefixtures("one_slot")
+def test_who_waits_lets_others_have_the_slot() -> None:
     theirs: Future[str] = Future()
 
     def other() -> None:
-        with turns.turn():
+        with computing.slot():
             theirs.set_result("had it")
 
-    with turns.turn(), turns.turn():
+    with computing.slot(), computing.slot():
         thread = threading.Thread(target=other)
         thread.start()
         assert waiting.result(theirs, 10) == "had it"
         thread.join()
-        assert not turns._semaphores.get(1).acquire(blocking=False)  # and it is ours again
+        assert not computing._semaphores.get(1).acquire(blocking=False)  # and it is ours again
 
 
-def test_no_more_than_a_few_have_turns_at_once() -> None:
+def test_no_more_than_a_few_compute_at_once() -> None:
     now = peak = 0
     lock = threading.Lock()
 
     def work(_: int) -> None:
         nonlocal now, peak
-        with turns.turn():
+        with computing.slot():
             with lock:
                 now += 1
                 peak = max(peak, now)
@@ -124,11 +124,11 @@ def test_no_more_than_a_few_have_turns_at_once() -> None:
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(work, range(64)))
-    assert peak == turns.AT_ONCE
+    assert peak == computing.AT_ONCE
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("one_turn")
+@pytest.mark.usefixtures("one_slot")
 def test_who_waits_for_a_turn_holds_no_connection() -> None:
     held = threading.Event()
     given_back: list[bool] = []
@@ -136,11 +136,11 @@ def test_who_waits_for_a_turn_holds_no_connection() -> None:
     def other() -> None:
         connection.ensure_connection()
         threading.Timer(0.1, held.set).start()
-        with turns.turn():
+        with computing.slot():
             given_back.append(connection.connection is None)
         connection.close()
 
-    with turns.turn():
+    with computing.slot():
         thread = threading.Thread(target=other)
         thread.start()
         held.wait()

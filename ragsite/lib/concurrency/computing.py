@@ -1,4 +1,4 @@
-"""Turns at the processor: of the threads that compute for long, a few in each process go on, and the others queue.
+"""Slots to compute in: of the threads that compute for long, a few in each process go on, and the others queue.
 
 Python runs one thread at a time, and lets each go on for milliseconds. If a hundred computed at once, a request that
 needs one millisecond would wait for all of them, again and again, and a hundred would want connections to Postgres.
@@ -17,12 +17,12 @@ LOOK_SECONDS = 0.5
 AT_ONCE = 4  # most of a search is Postgres's work, so that one alone would leave the processor idle
 
 _semaphores = PerProcess(threading.Semaphore)
-_held: ContextVar[bool] = ContextVar("ragsite.turn", default=False)
+_held: ContextVar[bool] = ContextVar("ragsite.computing", default=False)
 
 
 @contextmanager
-def turn(*, for_client: bool = True) -> Iterator[None]:
-    """Runs the block as one of AT_ONCE in this process. A thread that has a turn already keeps it.
+def slot(*, for_client: bool = True) -> Iterator[None]:
+    """Runs the block as one of AT_ONCE in this process. A thread that has a slot already keeps it.
 
     Raises ClientLeft where the client leaves while its request queues. `for_client` False: the work has to be done
     whether or not the client stays.
@@ -39,7 +39,7 @@ def turn(*, for_client: bool = True) -> Iterator[None]:
 
 @contextmanager
 def given_back() -> Iterator[None]:
-    """What runs in the block only waits: a turn that was held is somebody else's meanwhile."""
+    """What runs in the block only waits: a slot that was held is somebody else's meanwhile."""
     if not _held.get():
         yield
         return
