@@ -1,4 +1,4 @@
-"""For operators: the history of questions and answers, conversations, feedback, and a test of the models."""
+"""For operators: the history of questions and answers, feedback, and a test of the models."""
 
 from typing import Any
 from uuid import UUID
@@ -13,12 +13,13 @@ from unfold.decorators import action
 from apikeys import usage
 from apikeys.callers import Caller
 from apikeys.usage import Entry
-from queries.evaluations import admin as evaluations_admin  # noqa: F401  Django looks for admins here alone
-from queries.models import Conversation, Feedback, Query
+from queries.chats import admin as chats_admin  # noqa: F401  Django looks for admins here alone
+from queries.evaluations import admin as evaluations_admin  # noqa: F401  as above
+from queries.models import Feedback, Query
 from queries.traces import explaining, replaying
 from queries.traces.replaying import Replayed
 from ragsite.lib import row_security
-from ragsite.lib.admins import ReadOnlyAdmin, ReadOnlyInline
+from ragsite.lib.admins import ReadOnlyAdmin
 from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, NotFound
 from ragsite.lib.middleware import elapsed_ms, request_id
@@ -159,25 +160,6 @@ def _found(shown: dict[str, Any]) -> list[Any]:
     words = {True: "yes", False: "NO", None: "–"}
     cells = [shown[name] for name in [*_CHECKED, *_FOUND]]
     return [words[cell] if cell is None or isinstance(cell, bool) else cell for cell in cells]
-
-
-class MessagesInline(ReadOnlyInline):
-    model = Query
-    verbose_name_plural = "messages"
-    fields = ["created_at", "question", "standalone_question", "answer", "status", "cost_usd"]
-    readonly_fields = fields
-    ordering = ["-id"]
-    per_page = 20  # a conversation may have thousands
-
-
-@admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
-    list_display = ["updated_at", "tenant", "title", "key", "user"]
-    list_filter = ["tenant"]
-    list_select_related = ["tenant", "key", "user"]
-    search_fields = ["title"]
-    readonly_fields = ["created_at", "updated_at"]
-    inlines = [MessagesInline]
 
 
 @admin.register(Feedback)

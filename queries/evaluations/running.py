@@ -52,47 +52,41 @@ def step() -> bool:
 
 
 def _work(run: EvaluationRun) -> None:
-    if states.spent(run):
+    if states.too_many_attempts(run):
         detail = f"Workers ended {states.MAX_ATTEMPTS} times without a result."
-        states.fail(run, code="interrupted", detail=detail, summary=summary(run))
+        _fail(run, code="interrupted", detail=detail)
         return
     states.note_settings(run, made_with(run))
     try:
-        ended = _asked(run)
+        _ask(run)
     except (BudgetSpent, ModelRefused) as error:
-        states.fail(run, code=error.error_code, detail=error.detail, summary=summary(run))
-        return
-    if ended is None:
-        return  # it was cancelled, or this step was taken for dead
-    if ended:
-        states.finish(run, summary(run))
-    else:
-        states.rest(run)
+        _fail(run, code=error.error_code, detail=error.detail)
 
 
-def _asked(run: EvaluationRun) -> bool | None:
-    """Returns True when every question has a result, False when time is up, None when the run is not ours any more."""
+def _ask(run: EvaluationRun) -> None:
+    """Asks until time is up or every question has its result; stops at once when the run is not ours any more."""
     deadline = monotonic() + STEP_SECONDS
     documents = _Documents(run.tenant_id)
     failures = 0
     for question in _left(run):
         if not states.hold(run):
-            return None
+            return
         result = _result(run, question, documents)
         if not states.keep(run, result):
-            return None
+            return
         failures = failures + 1 if result.status == Status.FAILED else 0
         if failures == MOST_FAILURES:
-            states.fail(
-                run,
-                code=result.error_code,
-                detail=f"{MOST_FAILURES} questions in a row could not be answered.",
-                summary=summary(run),
-            )
-            return None
+            detail = f"{MOST_FAILURES} questions in a row could not be answered."
+            _fail(run, code=result.error_code, detail=detail)
+            return
         if monotonic() > deadline:
-            return False
-    return True
+            states.rest(run)
+            return
+    states.finish(run, summary(run))
+
+
+def _fail(run: EvaluationRun, *, code: str, detail: str) -> None:
+    states.fail(run, code=code, detail=detail, summary=summary(run))
 
 
 def _left(run: EvaluationRun) -> Iterator[EvaluationQuestion]:

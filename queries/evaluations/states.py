@@ -136,7 +136,7 @@ def _lease() -> Any:
     return Now() + timedelta(seconds=settings.ANSWER_TIMEOUT_SECONDS + settings.INGEST_LEASE_SECONDS)
 
 
-def spent(run: EvaluationRun) -> bool:
+def too_many_attempts(run: EvaluationRun) -> bool:
     """Whether too many workers have died while working on it."""
     return run.attempts > MAX_ATTEMPTS
 
