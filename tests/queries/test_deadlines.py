@@ -15,7 +15,7 @@ from ragsite.lib.inference import circuits
 from tests.makers import Party, ingest, make_conversation
 from tests.model_server import Behaviour, ModelServer
 from tests.problems import problem
-from tests.queries.test_chat import say
+from tests.queries.chats.test_chat import say
 from tests.queries.test_model_faults import told
 
 pytestmark = pytest.mark.django_db

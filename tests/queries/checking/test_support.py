@@ -3,7 +3,7 @@
 import pytest
 
 from queries.checking import support
-from tests.queries.test_defusing import make_sources
+from tests.queries.checking.test_defusing import make_sources
 
 KETTLE = (
     "The warranty of the kettle lasts three years and covers 1,190 parts. It was designed by John Bradfield in Sydney, "

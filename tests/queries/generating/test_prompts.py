@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from queries.generating import prompts
 from queries.generating.prompts import Message
 from ragsite.lib import tokens
-from tests.queries.test_defusing import make_sources
+from tests.queries.checking.test_defusing import make_sources
 
 QUESTION = "How long?"
 WINDOW, ANSWER = 2_000, 500

@@ -10,8 +10,8 @@ from queries.checking import defusing
 from queries.models import Query
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
-from tests.queries import hostile
-from tests.queries.test_defusing import make_sources
+from tests.queries.checking import hostile
+from tests.queries.checking.test_defusing import make_sources
 
 ADDRESSES = ("https://ok.example/a?b=1", "https://ok.example/?q=", "www.ok.example")
 TEXT = "The warranty of the kettle lasts three years. See https://ok.example/a?b=1, https://ok.example/?q= or www.ok.example."

@@ -16,7 +16,7 @@ from ragsite.lib import row_security
 from ragsite.lib.inference import circuits
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
-from tests.queries.test_chat import said, say
+from tests.queries.chats.test_chat import said, say
 from tests.queries.test_replies import records
 
 TOWER = [

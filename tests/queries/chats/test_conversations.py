@@ -22,7 +22,7 @@ from ragsite.lib.errors import NotFound
 from ragsite.lib.identifiers import made_at, uuid7
 from tests.makers import Party, ingest, make_conversation, make_document, make_key, with_key
 from tests.problems import problem
-from tests.queries.test_chat import listed, messages, said, say
+from tests.queries.chats.test_chat import listed, messages, said, say
 
 at_once = pytest.mark.django_db(transaction=True)
 

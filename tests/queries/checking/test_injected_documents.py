@@ -9,7 +9,7 @@ import pytest
 
 from tests.makers import Party, ingest
 from tests.model_server import Behaviour, ModelServer
-from tests.queries import hostile
+from tests.queries.checking import hostile
 
 pytestmark = pytest.mark.django_db
 
