@@ -1,5 +1,8 @@
-"""The one way from a request to its answer, for all interfaces: from the cache, from another request that is making the
-same answer, or made for this request. The interfaces ask here, and show what they get."""
+"""The one way from a request to its answer, for all interfaces.
+
+The answer comes from the cache, from another request that is making the same one, or is made for this request. The
+interfaces ask here, and show what they get.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -33,7 +33,7 @@ _LEANING = re.compile(
     r"|^\W*(?:and|but|or|so|also|what about|how about|what of|why not)\b",
     re.IGNORECASE,
 )
-_SOMEBODY = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.IGNORECASE)
+_PERSON = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w(?:[\w'’.,:/_-]*\w)?")
 
 
@@ -93,7 +93,7 @@ def _carried(question: str, subject: Sequence[str], people: Sequence[str]) -> li
     bring back the passage that answered the question before."""
     if not leans(question):
         return []
-    return [*subject, *(people if _SOMEBODY.search(question) else [])]
+    return [*subject, *(people if _PERSON.search(question) else [])]
 
 
 def _subject(question: str, weights: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Begins runs."""
+"""Begins a run: checks what it asks for, and queues it."""
 
 from typing import Final
 from uuid import UUID
