@@ -22,9 +22,9 @@ from queries.generating.trials import Trial
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun
 from queries.traces import tracing
 from ragsite.lib import row_security
-from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
 from ragsite.lib.identifiers import uuid7
+from ragsite.lib.problems import STATUS
 
 T = TypeVar("T")
 
