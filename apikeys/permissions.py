@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from apikeys import budgets, callers
 from apikeys.callers import Caller
 from apikeys.models import APIKey
-from ragsite.lib.api import Refused
 from ragsite.lib.errors import AppError, BudgetSpent, Forbidden
+from ragsite.lib.problems import Refused
 
 
 class Nobody(BasePermission):

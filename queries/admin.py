@@ -20,9 +20,9 @@ from queries.traces import explaining, replaying
 from queries.traces.replaying import Replayed
 from ragsite.lib import row_security
 from ragsite.lib.admins import ReadOnlyAdmin
-from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, NotFound
 from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.problems import STATUS
 
 _CHECKED = ["serves", "model", "endpoint", "circuit"]
 _FOUND = {

@@ -25,9 +25,9 @@ from queries.asking import Given, Parts
 from queries.caching.seals import Kept
 from queries.generating import generation
 from ragsite.lib import compact, postgres, row_security, server_sent
-from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError, ClientLeft
 from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.problems import STATUS, problem
 
 INTERNAL = 500
 

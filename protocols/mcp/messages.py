@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ragsite.lib.api import readable
+from ragsite.lib.problems import readable
 
 # Not 2025-03-26: it allows many messages in a request, and rate limits count requests.
 HANDSHAKE: Final = ("2025-06-18", "2025-11-25")

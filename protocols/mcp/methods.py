@@ -11,9 +11,9 @@ from protocols.mcp import messages
 from protocols.mcp.messages import JSON, Message
 from protocols.mcp.tools import TOOLS, Tool
 from queries.serializers import SearchIn
-from ragsite.lib.api import STATUS, as_app_error, readable
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import note_status
+from ragsite.lib.problems import STATUS, as_app_error, readable
 
 _INSTRUCTIONS: Final = (
     "Answers from an organisation's own documents. `ask` gives an answer with its sources, `search` the passages"

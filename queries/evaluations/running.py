@@ -22,9 +22,9 @@ from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun
 from queries.traces import tracing
 from queries.trials import Trial
 from ragsite.lib import row_security
-from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
 from ragsite.lib.identifiers import uuid7
+from ragsite.lib.problems import STATUS
 
 T = TypeVar("T")
 

@@ -90,7 +90,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["ragsite.lib.api.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "ragsite.lib.api.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "ragsite.lib.api.answer_error",
+    "EXCEPTION_HANDLER": "ragsite.lib.problems.answer_error",
     "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {

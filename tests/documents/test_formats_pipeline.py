@@ -54,6 +54,6 @@ def test_a_question_finds_the_cell_with_its_label(tenant: Tenant, filename: str)
     hits = search.hybrid(Scope(tenant.pk), question, top_k=5).hits
     passages = [extractive.Passage(n, hit.text, hit.score, hit.heading) for n, hit in enumerate(hits, 1)]
     answer = extractive.answer(question, passages).text
-    assert f"Dock: Dock 41 | Crane capacity in tonnes: {CRANES['Dock 41']} |" in answer
+    assert f"Dock: Dock 41; Crane capacity in tonnes: {CRANES['Dock 41']};" in answer
     holder = next(hit for hit in hits if "Dock: Dock 41 |" in hit.text)
     assert (holder.first_page, holder.last_page) == (page, page)

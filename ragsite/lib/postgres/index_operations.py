@@ -9,7 +9,7 @@ from ragsite.lib import row_security
 
 
 class _Alone(Operation):
-    """Sent with nobody's scope, and so without the statement that would tell Postgres of one: it has to be alone."""
+    """Sent outside any scope, and so without the statement that tells Postgres of one: CONCURRENTLY stands alone."""
 
     def database_forwards(self, *args: Any, **kwargs: Any) -> None:
         with row_security.nobody():

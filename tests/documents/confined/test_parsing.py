@@ -148,7 +148,8 @@ def test_nothing_survives_a_worker_that_is_killed(hostile: Hostile, upload: Path
     hostile("time.sleep(60)")
     server = parsing_link.command()
     code = (
-        f"import sys; sys.path.insert(0, {ROOT!r}); from pathlib import Path; from documents import parsing, parsing_link;"
+        f"import sys; sys.path.insert(0, {ROOT!r}); from pathlib import Path;"
+        " from documents.confined import parsing, parsing_link;"
         f" from documents.structure import Limits; import os;"
         f" parsing_link.command = lambda: [*{server[:-1]!r}, str(os.getpid())];"
         f" parsing.parse(Path({str(upload)!r}), 'text/plain', limits=Limits())"
