@@ -20,7 +20,7 @@ OVERLAP = timedelta(days=1)  # in which clients are given the keys that take the
 
 @admin.register(APIKey)
 class APIKeyAdmin(AddsByForm, AuditedAdmin):
-    """Made by business users over the API, or here by operators. The key itself is shown once, in the answer that makes it."""
+    """Made by business users over the API, or here by operators. A key is shown once, in the answer that makes it."""
 
     list_display = [
         "name",

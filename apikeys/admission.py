@@ -48,8 +48,9 @@ class Lookup:
 class Admission:
     """What is known of a key's request before any work is done for it; times in seconds.
 
-    `from_here`: whether the key may be used from this address; when not, `admitted` is false as well. `corpus_version` None: nothing may be cached. `stored`: the cached answer as it stands in Redis, unchecked.
-    `exhausted`: whose budget is spent, "key" or "tenant"; of an admitted request, which took its token all the same.
+    `from_here`: whether the key may be used from this address; when not, `admitted` is false as well.
+    `corpus_version` None: nothing may be cached. `stored`: the cached answer as it stands in Redis, unchecked.
+    `exhausted`: whose budget is spent, "key" or "tenant". Told of admitted requests only; they took their token.
     """
 
     caller: Caller
@@ -66,7 +67,7 @@ class Admission:
 
 
 def admit(key_hash: str, lookup: Lookup) -> Admission | None:
-    """None: no such key, or one that is revoked, expired or of an inactive tenant; all the same to a stranger."""
+    """None for a key that is unknown, revoked, expired, or of an inactive tenant: no stranger can tell them apart."""
     try:
         return redis_client.guarded(lambda client: _with_redis(client, key_hash, lookup))
     except redis_client.DOWN:
@@ -159,6 +160,6 @@ def _exhausted(key: dict[str, Any]) -> str:
     tenant = UUID(key["tenant"])
     if "budget" in key and budgets.is_spent(Account(tenant, UUID(key["line"])), key["budget"]):
         return "key"
-    return (
-        "tenant" if "tenant_budget" in key and budgets.is_spent(Account(tenant), key["tenant_budget"]) else ""
-    )
+    if "tenant_budget" in key and budgets.is_spent(Account(tenant), key["tenant_budget"]):
+        return "tenant"
+    return ""

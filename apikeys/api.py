@@ -27,9 +27,7 @@ from apikeys.serializers import (
     TenantUsageOut,
     UsageOut,
 )
-from ragsite.lib.api import TakesIn
-
-ONCE = {"Cache-Control": "no-store"}
+from ragsite.lib.api import NO_STORE, TakesIn
 
 
 class KeysView(TakesIn, ListAPIView[APIKey]):
@@ -139,4 +137,4 @@ def _days(request: Request) -> int:
 
 
 def _shown_once(key: APIKey, raw: str) -> Response:
-    return Response(NewKeyOut(key, context={"raw": raw}).data, status=201, headers=ONCE)
+    return Response(NewKeyOut(key, context={"raw": raw}).data, status=201, headers=NO_STORE)

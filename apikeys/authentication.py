@@ -58,9 +58,9 @@ class APIKeyAuthentication(BaseAuthentication):
 
 
 def leave(request: HttpRequest, found: Admission | OperationalError | InterfaceError | None) -> None:
-    """Tells whom `admission.admit` has found, so that the request is not admitted, limited and recorded twice.
+    """Hands what `admission.admit` found on to DRF, so that the request is not admitted, limited and recorded twice.
 
-    Or what it has raised instead, which is raised again where errors become answers.
+    `found` may be an error that it raised: DRF's view raises that again, and makes an answer of it.
     """
     request.META[_BEFORE] = found
 

@@ -95,7 +95,7 @@ def of_key(key: APIKey) -> Budget:
 
 
 def check(caller: Caller) -> None:
-    """Raises BudgetSpent when nothing may be asked for: where admission has not looked, for people."""
+    """Raises BudgetSpent when one of a caller's budgets is spent. For people: admission has looked at those of keys."""
     _fit(of_caller(caller), "", amount=0)
 
 
@@ -152,6 +152,7 @@ def spent(account: Account, month: datetime, *, besides: Mapping[UUID, Decimal] 
 
 
 def _fit(budgets: Sequence[Budget], name: str, *, amount: int) -> None:
+    """Holds `amount`, in millionths, in all of the budgets under `name`; raises BudgetSpent where it does not fit."""
     if not amount and all(budget.limit is None for budget in budgets):
         return
     reply = redis_client.attempted(lambda client: _asked(client, budgets, name, amount=amount))

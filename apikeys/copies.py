@@ -73,8 +73,8 @@ def refuse(key_hash: str) -> None:
 def of(key_hash: str) -> dict[str, Any] | None:
     """A key as Redis holds it (no secret in it), or None where there is no usable one.
 
-    A time stands in milliseconds of the Unix epoch, a budget in millionths of a dollar, and either is left out when there
-    is none: Lua's JSON reads a null as something true. A network stands as the bits that every address in it begins with.
+    Times are milliseconds of the Unix epoch, and budgets millionths of a dollar. Either is left out when there is none,
+    since Lua's JSON reads a null as something true. A network is the bits that every address in it begins with.
     """
     with row_security.across():  # whose the key is, is what is asked
         keys = APIKey.objects.across_tenants().filter(revoked_at=None, tenant__active=True)

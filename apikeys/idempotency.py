@@ -21,7 +21,8 @@ from django.db import IntegrityError, connection
 
 from apikeys.callers import Caller
 from apikeys.models import APIKey, IdempotentRequest
-from ragsite.lib import postgres, waiting
+from ragsite.lib import postgres
+from ragsite.lib.concurrency import waiting
 from ragsite.lib.errors import Conflict, Invalid, Unauthenticated
 
 MAX_KEY = 255
@@ -38,8 +39,8 @@ State = IdempotentRequest.State
 # Takes a key that nobody has, whose day is over, or whose run was given up by a process that is gone. The last only
 # with the same body: another one is a mistake of the client's, whatever became of the first.
 _CLAIM = """
-INSERT INTO apikeys_idempotentrequest AS earlier (id, tenant_id, client, endpoint, key_digest, body_digest, state, claim,
-    leased_until, content_type, headers, created_at, expires_at)
+INSERT INTO apikeys_idempotentrequest AS earlier (id, tenant_id, client, endpoint, key_digest, body_digest, state,
+    claim, leased_until, content_type, headers, created_at, expires_at)
 VALUES (%(claim)s, %(tenant)s, %(client)s, %(endpoint)s, %(key)s, %(body)s, 'running', %(claim)s,
     STATEMENT_TIMESTAMP() + %(lease)s, '', '{}', STATEMENT_TIMESTAMP(), STATEMENT_TIMESTAMP() + %(kept)s)
 ON CONFLICT (tenant_id, client, endpoint, key_digest) DO UPDATE SET

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from apikeys import callers, usage
 from apikeys.admission import Admission
 from apikeys.authentication import admission_of
-from ragsite.lib import api, postgres
+from ragsite.lib import postgres, problems
 from ragsite.lib.middleware import status_of
 
 
@@ -30,7 +30,7 @@ class RecordUsage:
         try:
             usage.record_request(request, caller, status=status_of(request, response.status_code))
         except postgres.DOWN as error:
-            return api.unrecorded(request, error)
+            return problems.unrecorded(request, error)
         return response
 
 

@@ -54,7 +54,8 @@ class APIKey(TenantOwned):
         null=True,
         blank=True,
         validators=[MinValueValidator(0)],
-        help_text="What its answers may cost in a calendar month (UTC), together with those of the keys that it was rotated from. Empty: no limit.",
+        help_text="What its answers may cost in a calendar month (UTC), together with those of the keys that it was"
+        " rotated from. Empty: no limit.",
     )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)

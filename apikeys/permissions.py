@@ -8,8 +8,8 @@ from rest_framework.request import Request
 from apikeys import budgets, callers
 from apikeys.callers import Caller
 from apikeys.models import APIKey
-from ragsite.lib.api import Refused
 from ragsite.lib.errors import AppError, BudgetSpent, Forbidden
+from ragsite.lib.problems import Refused
 
 
 class Nobody(BasePermission):
@@ -45,8 +45,10 @@ class CanQuery(CallerPermission):
 
 
 class HasBudget(BasePermission):
-    """Marks a view that asks for what may cost money. Once a budget is spent it lets nobody pass: keys are stopped at
-    admission, which sees to the view's having this class, and people here."""
+    """Marks a view whose answers may cost money, and refuses those whose budget is spent.
+
+    People are refused here; keys earlier, by admission, which looks for this class among the view's permissions.
+    """
 
     def has_permission(self, request: Request, view: object) -> bool:
         caller = callers.of(request)

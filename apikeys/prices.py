@@ -29,8 +29,11 @@ class Amount(NamedTuple):
 
 
 def cost(model: str, amount: Amount, *, asked: Iterable[str] = ()) -> Decimal:
-    """What so much of a model costs. One that is not listed may be one of those `asked` for, under another name, and
-    costs what the dearest of them does; where none of them is listed either, its tokens are free."""
+    """What so much of a model costs.
+
+    An unlisted model may be one of those `asked` for under another name, and costs what the dearest of them does. Where
+    none of them is listed either, its tokens are free.
+    """
     return most([model] if _listed(model) else asked, amount)
 
 

@@ -1,7 +1,7 @@
 """What an answer's calls to models are paid from, and noted in.
 
-Before a call the most that it can cost is reserved; after it the purse is told what it took. The request's record of use
-(`apikeys.usage.record`) settles that, whatever became of the request.
+Before a call the most that it can cost is reserved; after it the purse is told what it took. The request's record of
+use (`apikeys.usage.record`) settles that, whatever became of the request.
 """
 
 from decimal import Decimal
@@ -14,7 +14,7 @@ from apikeys.tabs import Attempt
 
 
 class Purse:
-    """Nobody's: it has no bottom, and what it pays is not on record."""
+    """A purse without an owner: it pays for everything, and keeps no record."""
 
     reserved = Decimal(0)
 
@@ -30,7 +30,7 @@ class Purse:
 
 
 class CallersPurse(Purse):
-    """A caller's, for the request with this id."""
+    """Pays one request from its caller's budgets, and notes it on the request's tab (`apikeys.tabs`)."""
 
     def __init__(self, caller: Caller, request_id: UUID) -> None:
         self._caller = caller

@@ -26,9 +26,9 @@ _PARAMETER = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_KEY},
     OpenApiParameter.HEADER,
-    description="A name of the client's own for this request, such as a UUID. Sent again within a day with the same body, the"
-    f" request is not run again: the answer is the first one's, with `{REPLAYED}: true`. With another body it is 409"
-    " `idempotency_mismatch`; while the first is being answered for long, 409 `idempotency_in_progress` with"
+    description="A name of the client's own for this request, such as a UUID. Sent again within a day with the same"
+    f" body, the request is not run again: the answer is the first one's, with `{REPLAYED}: true`. With another body it"
+    " is 409 `idempotency_mismatch`; while the first is being answered for long, 409 `idempotency_in_progress` with"
     " `Retry-After`.",
 )
 

@@ -1,7 +1,8 @@
-"""What each request that is being answered has taken until now: of budgets, of models, and how its answer comes about.
+"""A tab for each request that is being answered: what it reserved in budgets, what it took from models, and how its
+answer came about.
 
-By the request's id, which is its query's too. Whoever makes the answer notes it here and knows no more of the request;
-the row in the history is written from it, and the record of use (`apikeys.usage.record`), which comes last, closes it.
+Whoever makes the answer notes these things here, by the request's id alone, which is also the id of its query. The row
+in the history is written from the tab; the record of use (`apikeys.usage.record`) comes last, and closes it.
 """
 
 from dataclasses import dataclass, field

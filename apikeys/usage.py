@@ -61,7 +61,8 @@ _INSERT = (
 # Admission notes a hit before the request knows that it got one: Redis may answer too late, or with what is no answer,
 # and the note may come to be written all the same. What the request itself has recorded since is the truth.
 _CORRECT = (
-    f"UPDATE apikeys_usage AS noted SET {', '.join(f'{name} = told.{name}' for name in COLUMNS)}"  # noqa: S608  constants
+    "UPDATE apikeys_usage AS noted"  # noqa: S608  constants
+    f" SET {', '.join(f'{name} = told.{name}' for name in COLUMNS)}"
     f" FROM {_ROWS} AS told ({', '.join(COLUMNS)})"
     " WHERE noted.id = told.id AND noted.from_cache AND NOT told.from_cache"
 )
@@ -151,7 +152,7 @@ def record(entry: Entry) -> None:
 
 
 def settle(entry: Entry) -> None:
-    """As `record`, of what was no request: only where a model was to be paid, which is on record then."""
+    """As `record`, for work that is no request of its own: it is recorded only if it took something from models."""
     if tabs.of(entry.id).taken:
         record(entry)
     else:
@@ -233,7 +234,7 @@ def from_stream(fields: Mapping[str, str]) -> Entry:
 
 @transaction.atomic
 def write(entries: Iterable[Entry]) -> None:
-    """Copies records into Postgres; a record that is there already is left as it is, unless it was a hit's and was none."""
+    """Copies records into Postgres. One that is there already stays, unless it tells of a cache hit that was none."""
     # In one order, so that two writers cannot deadlock; of two with one id the one that knows better comes first.
     ranked = sorted(entries, key=lambda entry: (entry.id, entry.from_cache))
     rows = [entry.row() for entry in ranked]

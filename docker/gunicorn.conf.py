@@ -30,13 +30,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 worker_class = Worker
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 # Most of them wait for a model, and cost next to nothing meanwhile; they are started when they are first needed. How many
-# may wait is bounded (LONG_REQUESTS), and how many compute (ragsite/lib/turns.py).
+# may wait is bounded (LONG_REQUESTS), and how many compute (ragsite/lib/concurrency/computing.py).
 threads = int(os.environ.get("WEB_THREADS", "256"))
 worker_connections = 1000 + threads  # a thousand that are kept open, beside those that are being answered
 timeout = 60  # a worker whose main thread says nothing for so long is killed; requests run in other threads
-graceful_timeout = (
-    8  # requests under way get this long at a stop, less than what a supervisor or Docker waits
-)
+# How long requests under way get at a stop: less than what a supervisor or Docker waits.
+graceful_timeout = 8
 keepalive = 30
 worker_tmp_dir = "/dev/shm"  # noqa: S108  the heartbeat files, which a disk could stall
 # Else a client behind a proxy on this machine could send SCRIPT_NAME itself: /x/admin/ would be served as /admin/, past

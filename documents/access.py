@@ -1,6 +1,6 @@
 """What a caller may see of its tenant's corpus: a key can be held to some of the collections.
 
-What it may not see is as what is not there.
+What it may not see counts as missing: it is answered with 404.
 """
 
 from accounts.models import Tenant
@@ -26,5 +26,5 @@ def collection(caller: Caller, name: str) -> Collection:
 
 
 def collection_to_fill(caller: Caller, tenant: Tenant, name: str) -> Collection:
-    """The same, made when it is new: by a caller who may read every one, and so this one too."""
+    """As `collection`; a caller who may read every collection may also name a new one, which is made."""
     return intake.collection_named(tenant, name) if caller.collections is None else collection(caller, name)

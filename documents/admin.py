@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 
 from accounts import corpus
-from documents import indexing, space_changes, states, tasks
+from documents import indexing, states, tasks
+from documents.embedding import space_changes
 from documents.forms import NewSpaceForm
 from documents.models import Chunk, Collection, CorpusStatistics, Document, EmbeddingSpace
 from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin, SiteAdmin

@@ -16,8 +16,8 @@ from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
 from ragsite.lib.breaker import Breaker
+from ragsite.lib.concurrency.per_process import PerProcess
 from ragsite.lib.errors import Unavailable
-from ragsite.lib.per_process import PerProcess
 
 # A web thread waits for it: a bucket that hangs holds one for the two tries, and after three such calls for none.
 CONNECT_SECONDS: Final = 3

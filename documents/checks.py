@@ -7,7 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's name for it
 from django.db import ProgrammingError
 
-from documents import ocr, sandbox, spaces
+from documents.confined import ocr, sandbox
+from documents.embedding import spaces
 from documents.models import EmbeddingSpace
 
 

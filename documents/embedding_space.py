@@ -15,8 +15,8 @@ MOST_CHUNKS: Final = 64
 class EmbeddingSpace(models.Model):
     """The vectors of one model at one precision. Vectors of different spaces are never compared.
 
-    One space serves, one more may be in the making (`documents.reembedding`), and one that served before keeps its
-    vectors for a while. A row is never deleted: it is the history of what served.
+    One space serves, one more may be in the making (`documents.embedding.reembedding`), and one that served before
+    keeps its vectors for a while. A row is never deleted: it is the history of what served.
     """
 
     class State(models.TextChoices):

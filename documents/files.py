@@ -84,7 +84,7 @@ def _fetched(path: str) -> Iterator[Path]:
 def discard(tenant_id: UUID, path: str) -> None:
     """Removes a file that no document of the tenant is made of any more.
 
-    What cannot be removed for now is on record and stays: the rows are gone, and whoever deleted them can do nothing.
+    One that cannot be removed now stays, and the log says so: the rows are gone, and their deleter can do nothing.
     """
     with holding(path):
         if Document.objects.for_tenant(tenant_id).filter(file=path).exists():

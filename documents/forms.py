@@ -3,7 +3,7 @@
 from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
-from documents import space_changes
+from documents.embedding import space_changes
 from documents.models import EmbeddingSpace
 from ragsite.lib.admins import NewRowForm
 

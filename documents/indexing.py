@@ -19,7 +19,8 @@ from pgvector import HalfVector
 from accounts import corpus
 from accounts.models import Tenant
 from apikeys.models import KeyCollection
-from documents import copying, files, passages, spaces, states, versions
+from documents import copying, files, passages, states, versions
+from documents.embedding import spaces
 from documents.models import (
     Chunk,
     ChunkVector,
@@ -69,7 +70,8 @@ WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.t
 """
 # By the document's own terms: a scan of all that a large tenant has would cost more than the rest of a removal.
 _DROP_UNUSED_TERMS = """
-DELETE FROM documents_term USING (SELECT DISTINCT tenant_id, unnest(terms) AS term FROM documents_chunk WHERE document_id = ANY(%s)) AS gone
+DELETE FROM documents_term
+USING (SELECT DISTINCT tenant_id, unnest(terms) AS term FROM documents_chunk WHERE document_id = ANY(%s)) AS gone
 WHERE documents_term.tenant_id = gone.tenant_id AND documents_term.term = gone.term AND documents_term.chunks = 0
 """
 

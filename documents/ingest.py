@@ -1,24 +1,24 @@
 """From files to chunks that can be searched. Whoever calls it owns the documents by a claim of `states`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from threading import Event, Thread
+from functools import partial
 from time import monotonic, sleep
 from uuid import UUID
 
 import numpy as np
 import structlog
-from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from numpy.typing import NDArray
 
-from documents import files, indexing, parsing, reading, reweighing, spaces, states, versions
+from documents import files, heartbeats, indexing, reading, reweighing, states, versions
+from documents.confined import parsing
+from documents.embedding import spaces
 from documents.models import Document, EmbeddingSpace
 from documents.passages import Prepared
 from documents.reading import Draft, TakesLong
 from ragsite.lib import postgres, row_security
-from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import AppError, ModelRefused, Unavailable
+from ragsite.lib.inference.embedding_cache import embed_cached
 
 # Vectors are made this many chunks at a time: small enough that a killed worker loses little and progress is seen
 # to move, large enough that the model's batches are full.
@@ -29,7 +29,6 @@ ENDPOINT_BATCH = 2_048  # an endpoint's time goes to requests, and one holds so 
 # A worker waits so long for Postgres to be back. It has nothing else to do; what takes longer costs an attempt.
 OUTAGE_SECONDS = 300.0
 _LOOK_SECONDS = 0.25
-_HEARTBEATS_A_LEASE = 4
 
 logger = structlog.get_logger(__name__)
 
@@ -43,13 +42,18 @@ def process(batch: Sequence[Document]) -> None:
     They are read one by one, embedded together, and stored in one transaction. What was deleted or claimed by another
     attempt meanwhile is dropped, and nothing is written for it.
     """
-    with _heartbeat(batch):
+    with heartbeats.beating(partial(_extend_leases, batch), documents=len(batch)):
         try:
             _process(batch)
         except postgres.DOWN as error:
             if not postgres.is_away(error):
                 raise
             _outlast(batch, error)
+
+
+def _extend_leases(batch: Sequence[Document]) -> None:
+    with row_security.within(batch[0].tenant_id):  # a thread begins with nobody's rows
+        states.extend_leases(batch)
 
 
 def _process(batch: Sequence[Document]) -> None:
@@ -236,30 +240,3 @@ def _pieces(
 
 def _documents(piece: Sequence[tuple[Document, str]]) -> list[Document]:
     return list({document.pk: document for document, _ in piece}.values())
-
-
-# The lease ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _heartbeat(batch: Sequence[Document]) -> Iterator[None]:
-    """Extends the leases from a thread of its own while the work goes on."""
-    over = Event()
-    thread = Thread(target=_beat, args=(batch, over), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _beat(batch: Sequence[Document], over: Event) -> None:
-    while not over.wait(settings.INGEST_LEASE_SECONDS / _HEARTBEATS_A_LEASE):
-        try:
-            with row_security.within(batch[0].tenant_id):  # a thread begins with nobody's rows
-                states.extend_leases(batch)
-        except DatabaseError as error:  # a blip; the lease outlives a few lost beats
-            logger.warning("a heartbeat was lost", documents=len(batch), error=str(error))
-        finally:
-            connection.close()  # else it would keep one of the pool's for the whole ingestion

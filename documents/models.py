@@ -24,9 +24,8 @@ class Collection(TenantOwned):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(
-                name="collection_of_tenant", fields=["tenant", "id"]
-            ),  # what rows may point at
+            # What rows may point at.
+            models.UniqueConstraint(name="collection_of_tenant", fields=["tenant", "id"]),
             models.UniqueConstraint(name="collection_name_once_a_tenant", fields=["tenant", "name"]),
         ]
 
@@ -162,7 +161,7 @@ class Chunk(TenantOwned):
     """A passage of a document: `text` is `decoded.text[start:end]`.
 
     `terms` and `weights` are its lexical index: the ids of its terms, and each one's BM25 weight under the same
-    ids (see `documents.lexical`). A chunk exists only when its document can be searched.
+    ids (see `documents.searching.lexical`). A chunk exists only when its document can be searched.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

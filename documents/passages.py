@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pgvector import SparseVector
 
-from documents import chunking, lexical
+from documents import chunking
 from documents.chunking import Piece
 from documents.models import Chunk, Document, EmbeddingSpace
+from documents.searching import lexical
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from time import monotonic
 from django.conf import settings
 from django.utils import timezone
 
-from documents import chunking, files, ocr, parsing, states
+from documents import chunking, files, states
+from documents.confined import ocr, parsing
 from documents.models import Document
 from documents.passages import Passage, analyse
 from documents.structure import Failure, Limits, ParsedDocument
@@ -39,10 +40,10 @@ class Draft:
 
 
 def draft(document: Document) -> Draft | None:
-    """None when the document is no longer the caller's. Raises `parsing.ParseFailed`, `files.FileLost`, `TakesLong`, and
-    Unavailable where the storage cannot be asked for now.
+    """Reads and cuts a claimed document; None when it is no longer the caller's. Begins its timings, in milliseconds.
 
-    Begins the document's timings, in milliseconds.
+    Raises `parsing.ParseFailed`, `files.FileLost`, `TakesLong`, and Unavailable where the storage cannot be asked for
+    now.
     """
     waited = (timezone.now() - document.not_before).total_seconds()
     document.timings = {"waiting": round(max(0, waited) * 1000, 1)}
@@ -70,12 +71,10 @@ def timed(document: Document, stage: Document.Stage) -> Iterator[None]:
 
 
 def limits(queue: Document.Queue = Queue.LOW) -> Limits:
-    """What reading one file may cost; in the lane for small files less time, since it can be read again in the other."""
-    quick = queue == Queue.DEFAULT
+    """What reading one file may cost. Small files get less time: what takes longer is read again in the other lane."""
+    seconds = settings.PARSE_SECONDS
     return Limits(
-        seconds=min(settings.PARSE_SECONDS, settings.QUICK_PARSE_SECONDS)
-        if quick
-        else settings.PARSE_SECONDS,
+        seconds=min(seconds, settings.QUICK_PARSE_SECONDS) if queue == Queue.DEFAULT else seconds,
         memory_bytes=settings.PARSE_MEMORY_BYTES,
         pages=settings.PARSE_MAX_PAGES,
         characters=settings.PARSE_MAX_CHARACTERS,

@@ -15,7 +15,7 @@ _BATCH = 1_000
 
 
 def drifted(statistics: CorpusStatistics) -> bool:
-    """Whether the weights were made with an average length that is no longer near the truth."""
+    """Whether the average length that the weights were made with is no longer near the truth."""
     if not statistics.chunks or not statistics.average_length:
         return False
     return abs(statistics.length / statistics.chunks / statistics.average_length - 1) > TOLERANCE
@@ -44,7 +44,7 @@ def reweigh(tenant_id: UUID) -> None:
 
 @transaction.atomic
 def _reweigh_batch(tenant_id: UUID, average: float, *, after: UUID | None) -> UUID | None:
-    """Weighs the next chunks; returns the last one's id, or None when there are no more and the average is on record."""
+    """Weighs the next chunks and returns the last one's id; None once no more are left and the average is on record."""
     statistics = indexing.locked(tenant_id)
     chunks = (
         Chunk.objects.for_tenant(tenant_id)
@@ -60,7 +60,8 @@ def _reweigh_batch(tenant_id: UUID, average: float, *, after: UUID | None) -> UU
     staged = copying.stage("weights", {"id": "uuid", "weights": "sparsevec"}, rows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE documents_chunk SET weights = made.weights FROM {staged} AS made WHERE documents_chunk.id = made.id"  # noqa: S608  a name from code
+            "UPDATE documents_chunk SET weights = made.weights"  # noqa: S608  a name from code
+            f" FROM {staged} AS made WHERE documents_chunk.id = made.id"
         )
     if len(batch) == _BATCH:
         return batch[-1].pk

@@ -47,8 +47,8 @@ class DocumentOut(serializers.ModelSerializer[Document]):
     class Meta:
         model = Document
         fields = ["id", "title", "filename", "collection", "media_type", "bytes", "sha256", "metadata", "status",
-                  "stage", "progress", "queue", "attempts", "timings_ms", "pages", "unread_pages", "ocr_pages", "chunks",
-                  "replaces", "error_code", "error_detail", "created_at", "ready_at"]  # fmt: skip
+                  "stage", "progress", "queue", "attempts", "timings_ms", "pages", "unread_pages", "ocr_pages",
+                  "chunks", "replaces", "error_code", "error_detail", "created_at", "ready_at"]  # fmt: skip
 
     def get_progress(self, document: Document) -> dict[str, int]:
         return {"done": document.progress_done, "total": document.progress_total}

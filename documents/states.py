@@ -103,7 +103,8 @@ def _taken(rows: Iterable[Document]) -> list[Document]:
     if not ids:
         return []
     mine = Document.objects.across_tenants().filter(pk__in=ids)
-    _move(mine, Status.PROCESSING, claim=RandomUUID(), leased_until=_lease(), stage="", progress_done=0, progress_total=0)  # fmt: skip
+    begun = {"stage": "", "progress_done": 0, "progress_total": 0}
+    _move(mine, Status.PROCESSING, claim=RandomUUID(), leased_until=_lease(), **begun)
     return list(mine.select_related("collection").order_by("pk"))
 
 
@@ -187,9 +188,10 @@ def fail(document: Document, *, code: str, detail: str) -> bool:
 
 
 def give_back(document: Document, *, code: str, detail: str) -> bool:
-    """Queues a document again because of an outage; False where it is no longer the caller's, or to be waited for.
+    """Queues a document again because of an outage. An attempt that was counted for it is given back.
 
-    That costs no attempt, if one was counted. The pauses between two tries grow, and after a day the document has to be failed.
+    The pauses between two tries grow. False where the document is no longer the caller's, or was given back for a day
+    already and has to be failed.
     """
     waiting = Q(refused_since=None) | Q(refused_since__gt=Now() - _PATIENCE)
     away: Any = Now() - Coalesce("refused_since", Now())
@@ -282,7 +284,8 @@ def _each(documents: Sequence[Document], *fields: str) -> dict[str, Any]:
 
     Looked up by the claim in one object a field: a CASE over every document would cost more than the UPDATE itself.
     """
-    return {field: _own_value(documents, Document._meta.get_field(field)) for field in fields}  # noqa: SLF001  Django's documented name for it
+    meta = Document._meta  # noqa: SLF001  Django's documented name for it
+    return {field: _own_value(documents, meta.get_field(field)) for field in fields}
 
 
 def _own_value(documents: Sequence[Document], field: Any) -> Any:

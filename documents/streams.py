@@ -19,8 +19,9 @@ from rest_framework.renderers import JSONRenderer
 
 from documents.models import Document
 from documents.serializers import DocumentOut
-from ragsite.lib import compact, postgres, presence, row_security, server_sent
-from ragsite.lib.seats import Seats
+from ragsite.lib import compact, postgres, row_security, server_sent
+from ragsite.lib.concurrency import presence
+from ragsite.lib.concurrency.thread_limits import ThreadLimit
 
 LOOK_SECONDS = 0.5
 # No proxy gives up so early.
@@ -28,7 +29,7 @@ KEEP_ALIVE_SECONDS = 5.0
 _ALIVE = b": nothing new\n\n"
 _COME_BACK = b": come back\nretry: 1000\n\n"
 _COME_BACK_LATER = b": the database cannot be reached\nretry: 5000\n\n"
-_seats = Seats(
+_limit = ThreadLimit(
     code="too_many_streams",
     detail="As many documents are followed as can be. Ask for the document itself, or try again.",
     retry_after=5,
@@ -61,9 +62,9 @@ class Following:
 
     def __init__(self, document: Document, look: Look, *, first: bytes, seen: str) -> None:
         # The last one is for another tenant: else one could keep all the others from following anything.
-        _seats.take(document.tenant_id, seats=settings.EVENT_STREAMS, for_others=1)
+        _limit.take(document.tenant_id, threads=settings.EVENT_STREAMS, for_others=1)
         # One that is never sent is never closed; it leaves when it is forgotten.
-        self._leave = finalize(self, _seats.leave, document.tenant_id)
+        self._leave = finalize(self, _limit.leave, document.tenant_id)
         self._tenant_id, self._document_id = document.tenant_id, document.pk
         self._look = look
         self._next, self._seen = first or _ALIVE, seen

@@ -84,8 +84,8 @@ class ParsedDocument:
     and lone surrogates each replaced by one U+FFFD, because Postgres stores neither); for pdf the pages' text in order;
     for the others what `documents.formats.building` makes of their paragraphs and tables.
     `unread_pages`: the numbers, from 1 and ascending, of pages that show text which the file does not hold as text (a
-    scan); such a page may have some text, and where all are such the whole text may be empty. `documents.ocr` reads
-    them. `ocr_pages`: how many it has read.
+    scan); such a page may have some text, and where all are such the whole text may be empty. `documents.confined.ocr`
+    reads them. `ocr_pages`: how many it has read.
     `page_starts`: where each page, slide or sheet begins in `text`, ascending, the first 0; empty for formats without.
     """
 

@@ -14,11 +14,13 @@ from celery.signals import worker_process_init
 from django.db import DatabaseError, connection
 from redis import Redis
 
-from documents import ingest, reembedding, retiring, reweighing, spaces, states, vector_index
+from documents import ingest, reweighing, states
+from documents.embedding import reembedding, retiring, spaces, vector_index
 from documents.models import CorpusStatistics, Document
-from ragsite.lib import embeddings, row_security
+from ragsite.lib import row_security
 from ragsite.lib.errors import AppError
 from ragsite.lib.hints import Hint
+from ragsite.lib.inference import embeddings
 from webhooks import outbox
 from webhooks import tasks as webhook_tasks
 
@@ -64,9 +66,9 @@ def process_large() -> None:
 def warm_up(**_: Any) -> None:
     """Loads the model while the process waits for its first document; one that comes meanwhile waits for the rest.
 
-    In a thread, for a new process has four seconds to report itself, which a busy machine takes without a model. And a
-    second later, for Celery's own receiver of this signal comes after ours, and closes the process's pool of connections.
-    Where that is too early after all, this is logged, and the first document loads the model.
+    In a thread, since a new process has four seconds to report itself, which a busy machine takes without a model. A
+    second later, since Celery's own receiver of this signal comes after ours, and closes the process's pool of
+    connections. Where that is too early after all, this is logged, and the first document loads the model.
     """
     timer = Timer(1.0, _load_model)
     timer.daemon = True

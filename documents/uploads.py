@@ -1,4 +1,4 @@
-"""Holds an upload to its size while it arrives."""
+"""Limits the size of an upload while it arrives."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ class UploadParser(MultiPartParser):
 
 
 def refuse_repeated(form: Any) -> None:
-    """A second file of the same field would be lost without a word."""
+    """Raises Invalid for a field that the form has twice: all but one would be lost without a word."""
     for name, values in form.lists() if isinstance(form, QueryDict) else ():
         if len(values) > 1:
             raise Invalid(f"The field {name} stands in the form {len(values)} times.", code="repeated")

@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce, Now
 from numpy.typing import NDArray
 
 from accounts.tenancy import TenantQuerySet
-from documents import chunking
+from documents import passages
 from documents.models import ChunkVector, Document, EmbeddingSpace
 
 _CAME = Coalesce("replaces_before", "created_at")
@@ -46,10 +46,10 @@ def lock(documents: Sequence[Document]) -> None:
 
 
 def overtaken(documents: Sequence[Document]) -> list[Document]:
-    """What is to be removed now that these documents may be ready: those before them, if they are and replace any.
+    """What to remove because of these documents: of each that is ready and replaces others, the versions before it.
 
-    Or they themselves, where a later version was ready first: they came in unseen while that one was stored. To be
-    called in the transaction that made them ready, with the statistics locked.
+    Or the document itself, where a later version was ready first, which did not see this one. To be called in the
+    transaction that made them ready, with the statistics locked.
     """
     gone: dict[UUID, Document] = {}
     ready = _rows(documents).filter(_has_others(), status=Document.Status.READY)
@@ -82,8 +82,7 @@ def known_vectors(
         .defer("chunk__terms", "chunk__weights")
     )
     for row in vectors.iterator(_ROWS_AT_ONCE):
-        chunk = row.chunk
-        text = chunking.in_context(chunk.text, title=chunk.document.title, heading=chunk.heading)
+        text = passages.context(row.chunk)
         if text in wanted:
             known[text] = np.array(row.vector, dtype=np.float32)
     return known

@@ -1,4 +1,4 @@
-"""What the addresses for programs share."""
+"""The base of the views for programs that were written for another server."""
 
 from rest_framework.renderers import JSONRenderer
 from rest_framework.views import APIView
@@ -9,9 +9,9 @@ from ragsite.lib import server_sent
 
 
 class ProgramView(APIView):
-    """For clients that were written for another server: a key or an access token, and JSON.
+    """Takes a key or an access token, and answers in JSON.
 
-    A browser's session counts for nothing here, so that no page can use the one of whoever looks at it.
+    It ignores a browser's session, so that no page can use the session of its visitor.
     """
 
     authentication_classes = (APIKeyAuthentication, BearerToken)

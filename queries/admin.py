@@ -1,4 +1,4 @@
-"""The history of questions and answers, and a test of the models, for operators."""
+"""For operators: the history of questions and answers, feedback, and a test of the models."""
 
 from typing import Any
 from uuid import UUID
@@ -13,15 +13,16 @@ from unfold.decorators import action
 from apikeys import usage
 from apikeys.callers import Caller
 from apikeys.usage import Entry
-from queries.evaluations import admin as evaluations_admin  # noqa: F401  Django looks for admins here alone
-from queries.models import Conversation, Feedback, Query
+from queries.chats import admin as chats_admin  # noqa: F401  Django looks for admins here alone
+from queries.evaluations import admin as evaluations_admin  # noqa: F401  as above
+from queries.models import Feedback, Query
 from queries.traces import explaining, replaying
 from queries.traces.replaying import Replayed
 from ragsite.lib import row_security
-from ragsite.lib.admins import ReadOnlyAdmin, ReadOnlyInline
-from ragsite.lib.api import STATUS
+from ragsite.lib.admins import ReadOnlyAdmin
 from ragsite.lib.errors import AppError, NotFound
 from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.problems import STATUS
 
 _CHECKED = ["serves", "model", "endpoint", "circuit"]
 _FOUND = {
@@ -97,7 +98,7 @@ class QueryAdmin(ReadOnlyAdmin):
         return query
 
     def _may_replay(self, request: HttpRequest) -> bool:
-        """It costs the tenant money, and looking does not."""
+        """Replaying costs the tenant money, so that the right to look is not enough."""
         return request.user.has_perm("queries.change_query")
 
     def _trace(self, request: HttpRequest, query: Query, *, replayed: Replayed | None = None) -> HttpResponse:
@@ -117,7 +118,7 @@ class QueryAdmin(ReadOnlyAdmin):
     @action(description="Test the models", url_path="models", permissions=["view"])  # type: ignore[untyped-decorator]
     def models(self, request: HttpRequest) -> HttpResponse:
         """The models that the settings name; a POST tries them out."""
-        # Its clients of vendors take most of a second to load, which only this page is to pay.
+        # It loads the clients of vendors, which takes most of a second, and only this page needs it.
         from queries.generating import model_checks  # noqa: PLC0415  see above
 
         if request.method == "POST":
@@ -131,7 +132,7 @@ class QueryAdmin(ReadOnlyAdmin):
 
 
 def _replayed(request: HttpRequest, query: Query) -> Replayed:
-    """As the tenant, which is charged: an operator belongs to none. Its record settles what was reserved."""
+    """Replays as the tenant, which is charged: an operator belongs to no tenant. The record of use settles the cost."""
     status = 200
     with row_security.within(query.tenant_id):
         try:
@@ -155,29 +156,10 @@ def _entry(request: HttpRequest, query: Query, *, status: int) -> Entry:
 
 
 def _found(shown: dict[str, Any]) -> list[Any]:
-    """A row of text: what an endpoint said is escaped where it is shown."""
+    """A row of the table. The template escapes what an endpoint said."""
     words = {True: "yes", False: "NO", None: "–"}
     cells = [shown[name] for name in [*_CHECKED, *_FOUND]]
     return [words[cell] if cell is None or isinstance(cell, bool) else cell for cell in cells]
-
-
-class MessagesInline(ReadOnlyInline):
-    model = Query
-    verbose_name_plural = "messages"
-    fields = ["created_at", "question", "standalone_question", "answer", "status", "cost_usd"]
-    readonly_fields = fields
-    ordering = ["-id"]
-    per_page = 20  # a conversation may have thousands
-
-
-@admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
-    list_display = ["updated_at", "tenant", "title", "key", "user"]
-    list_filter = ["tenant"]
-    list_select_related = ["tenant", "key", "user"]
-    search_fields = ["title"]
-    readonly_fields = ["created_at", "updated_at"]
-    inlines = [MessagesInline]
 
 
 @admin.register(Feedback)

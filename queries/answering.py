@@ -1,4 +1,4 @@
-"""Answers a question: retrieves, generates, checks, and writes down what was asked and answered."""
+"""Answers a question: retrieves, generates, checks, and writes the history."""
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -13,35 +13,36 @@ from accounts.models import Tenant
 from apikeys import tabs
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents import search
-from documents.search import Found, Scope
+from documents.searching import search
+from documents.searching.search import Found, Scope
 from queries import history, sources
 from queries.answers import Answer, Ask
 from queries.chats import followups
 from queries.chats.followups import Standalone
-from queries.generating import generation, trials
+from queries.generating import chat_models, generation
 from queries.generating.generation import Brief, Generated
-from queries.generating.trials import AS_SET, Trial
 from queries.scopes import scope
 from queries.traces.tracing import Trace
-from ragsite.lib import deadlines, presence, rooms, turns
+from queries.trials import AS_SET, Trial
+from ragsite.lib.concurrency import computing, deadlines, presence, rooms
 from ragsite.lib.errors import AppError, ClientLeft
 
-# Before what a program wants of a model: it may shape the answer, and not undo what the site and the tenant ask for.
+# Put before a program's instructions: they may shape the answer, but not override those of the site and the tenant.
 _WISHES = "The program that asks adds the wishes below. Follow them where they contradict nothing above."
 
-# What is asked before the answer has this much of its own: else an answer that hangs would always be cut off by the
-# deadline of its question, and its endpoint never be to blame (`vendor_errors.verdict`).
+# Time for the models that are asked before the one that answers. Without it, an answer that hangs would always be cut
+# off by the deadline of its question, and its endpoint would never be blamed (`vendor_errors.verdict`).
 _SLACK_SECONDS = 3.0
 
-Part = Mapping[str, Any] | str | Answer  # a source as it is shown, a piece of the text, the whole
+Part = Mapping[str, Any] | str | Answer
+"""A source as the API shows it, a piece of the text, or the whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question that is allowed, and being answered since `started`, by the tenant's settings or as a trial has them.
+    """A question that is allowed and is being answered.
 
-    `deadline`: until when it asks models, by the monotonic clock.
+    `started` is a time of `perf_counter`. Models are asked until `deadline`, a time of the monotonic clock.
     """
 
     caller: Caller
@@ -58,7 +59,7 @@ class _Question:
         return CallersPurse(self.caller, self.query_id)
 
     def prompt(self) -> str:
-        """What a model is told besides the site's own instructions."""
+        """The tenant's and the asking program's instructions for the model."""
         if not self.ask.instructions:
             return self.tenant.prompt
         return f"{self.tenant.prompt}\n\n{_WISHES}\n{self.ask.instructions}".strip()
@@ -66,7 +67,7 @@ class _Question:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a question is answered from: how it was meant, what was found, and what of it the answer is made of."""
+    """A question as it is meant, what was found for it, and what the answer is to be made from."""
 
     meant: Standalone
     found: Found
@@ -74,18 +75,18 @@ class _Prepared:
 
 
 def retrieve(caller: Caller, ask: Ask, *, query_id: UUID | None = None, trial: Trial = AS_SET) -> Found:
-    """The chunks that the answer would be made from. What a reranker takes is on the account of the request, if any."""
+    """The chunks that the answer would be made from. The request `query_id`, if given, pays for a reranker."""
     tenant = trial.applied(caller.tenant())
     purse = CallersPurse(caller, query_id) if query_id else None
     top_k = ask.top_k or tenant.top_k
-    with turns.turn(), deadlines.until(_deadline()):
+    with computing.slot(), deadlines.until(_deadline()):
         return search.hybrid(scope(caller, ask), ask.question, top_k=top_k, purse=purse, space=trial.space)
 
 
 def answer(caller: Caller, ask: Ask, *, query_id: UUID, replay_of: UUID | None = None) -> Answer:
-    """The answer, already in the history. One that failed is there too, unless it was not allowed to be asked.
+    """The answer, which is then in the history. So is a failure, unless the question was not allowed at all.
 
-    Raises Unavailable where too many wait already, and ClientLeft when nobody waits for it any more.
+    Raises Unavailable where too many requests wait for models already, and ClientLeft when the client has gone.
     """
     with _room(caller):
         question = _allowed(caller, ask, query_id)
@@ -95,29 +96,29 @@ def answer(caller: Caller, ask: Ask, *, query_id: UUID, replay_of: UUID | None =
         return _kept(question, made)
 
 
-def attempt(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
-    """The answer as it would be, for whoever measures answers: in no history, and paid like any other.
+def try_out(caller: Caller, ask: Ask, *, query_id: UUID, trial: Trial) -> Answer:
+    """The answer with the settings of a trial. It costs what any answer costs, and is not written into the history.
 
-    Its tab is for the caller to close (`usage.settle`).
+    The caller has to close its tab (`usage.settle`).
     """
-    with trials.answering_with(trial.model):
+    with chat_models.only(trial.model):
         return _answered(_allowed(caller, ask, query_id, trial))
 
 
 def _answered(question: _Question) -> Answer:
     with deadlines.until(question.deadline):
         prepared = _prepared(question)
-        presence.check()  # or a model would be asked for nobody
+        presence.check()  # no model is asked for a client that left
         generating = perf_counter()
         generated = generation.generate(prepared.brief)
     return _made(question, prepared, generated, generating=generating)
 
 
 def stream(caller: Caller, ask: Ask, *, query_id: UUID) -> Generator[Part, None, None]:
-    """The sources, then the answer's text in pieces, and last the answer, which is in the history by then.
+    """The sources, then the answer's text in pieces, and last the whole answer, which is then in the history.
 
-    Closing it before its end closes the call to the model; `leave` is then for the caller to say. Raises as `answer`
-    does, of which it says what it can before the first part.
+    Closing it early closes the call to the model; the caller then has to call `leave`. Raises what `answer` raises, if
+    possible before the first part.
     """
     with _room(caller):
         question = _allowed(caller, ask, query_id)
@@ -147,13 +148,13 @@ def _streamed(question: _Question) -> Generator[Part, None, None]:
 
 
 def leave(caller: Caller, ask: Ask, *, query_id: UUID, milliseconds: float) -> None:
-    """The client left before its answer's end, and the history says so."""
-    with turns.turn(for_client=False):
+    """Writes into the history that the client left before the end of its answer."""
+    with computing.slot(for_client=False):
         history.save_failure(caller, ask, query_id=query_id, code=ClientLeft.code, milliseconds=milliseconds)
 
 
 def _room(caller: Caller) -> AbstractContextManager[None]:
-    """An answer that quotes is made at once; one by a model is waited for."""
+    """Limits how many requests wait for a model. Quoting needs no wait."""
     return rooms.room(caller.tenant_id) if generation.is_by_model() else nullcontext()
 
 
@@ -173,7 +174,7 @@ def _failures_kept(question: _Question) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        with turns.turn(for_client=False):
+        with computing.slot(for_client=False):
             history.save_failure(
                 question.caller,
                 question.ask,
@@ -196,7 +197,7 @@ def _prepared(question: _Question) -> _Prepared:
 
 
 def _meant(question: _Question) -> Standalone:
-    """The question as it is meant after what was said before it."""
+    """The question, with what it leaves to the conversation before it."""
     tenant_id, ask = question.tenant.pk, question.ask
     if not ask.turns:
         return Standalone(ask.question)
@@ -209,9 +210,9 @@ def _meant(question: _Question) -> Standalone:
 
 
 def _found(question: _Question, meant: Standalone) -> Found:
-    """What the answer is made from: nothing, unless something shares a word with the question or lies near it."""
+    """What the search finds; no hits unless one of them shares a word with the question or is near it in meaning."""
     tenant, ask = question.tenant, question.ask
-    with turns.turn():
+    with computing.slot():
         found = search.hybrid(
             question.scope,
             meant.text,
@@ -224,9 +225,9 @@ def _found(question: _Question, meant: Standalone) -> Found:
 
 
 def _brief(question: _Question, meant: Standalone, found: Found) -> Brief:
-    """What was found, neighbours as one, and as much of it as has room."""
+    """What was found, with neighbouring chunks joined, and as much of it as fits."""
     ask, tenant = question.ask, question.tenant
-    return generation.told(
+    return generation.fitted(
         Brief(
             question=meant.text,
             asked=ask.question,
@@ -261,7 +262,7 @@ def _made(question: _Question, prepared: _Prepared, generated: Generated, *, gen
 
 
 def _kept(question: _Question, made: Answer) -> Answer:
-    with turns.turn(for_client=False):
+    with computing.slot(for_client=False):
         history.save(question.caller, made, milliseconds=_since(question.started))
     return made
 

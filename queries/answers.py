@@ -1,4 +1,4 @@
-"""A question as it is asked, and an answer as it is given."""
+"""A question and its parameters; an answer and what it took."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.spending import Spent
-from documents.hits import Hit
+from documents.searching.hits import Hit
 from queries.generating.generation import Generated
 from queries.models import Query
 from queries.sources import Source, shown
@@ -16,7 +16,7 @@ from ragsite.lib import compact
 
 
 class Turn(NamedTuple):
-    """What was said in a conversation before the question."""
+    """One thing that was said in a conversation before the question."""
 
     role: Literal["user", "assistant"]
     text: str
@@ -24,11 +24,12 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question and what it is held to. `top_k` None: as the tenant is set. `turns`: the conversation, oldest first.
+    """A question with its parameters.
 
-    `metadata` as `documents.filters` reads it; `created_at` and `ready_at`, of documents, as `documents.dates` does.
-    `conversation`: the one that question and answer will stand in. It decides nothing: its turns do.
-    `instructions`: what the program that asks wants of the answer's form.
+    `top_k`: None means the tenant's. `metadata` is read by `documents.searching.filters`; `created_at` and `ready_at`
+    of documents by `documents.searching.dates`. `turns`: what was said before, oldest first. `conversation`: where
+    question and answer will stand; it does not decide the answer, its turns do. `instructions`: how the asking program
+    wants the answer written.
     """
 
     question: str
@@ -54,11 +55,11 @@ _PARAMETERS = [field.name for field in fields(Ask) if field.name not in {"questi
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, and what it took; times in milliseconds. `shared` is what everyone who asks the same may be given.
+    """An answer, and what it took; times in milliseconds.
 
-    `tenant` as it was set then. `standalone`: the follow-up as it was looked for; None where the question was looked for
-    as it was asked.
-    `trace` is what the history keeps of how it came about (`queries.traces.tracing`); `considered` is every candidate, by rank.
+    `tenant` has the settings that the answer was made with. `standalone` is the follow-up as it was searched for; None
+    where the question was searched for as asked. `trace` is stored in the history (`queries.traces.tracing`).
+    `considered` are all candidates of the search, best first.
     """
 
     query_id: UUID
@@ -74,6 +75,7 @@ class Answer:
     considered: Sequence[Hit] = ()
 
     def shared(self) -> dict[str, Any]:
+        """What everyone who asks the same may be given."""
         return {
             "standalone_question": self.standalone,
             "answer": self.generated.text,
@@ -90,5 +92,5 @@ class Answer:
 
     @cached_property
     def body(self) -> bytes:
-        """`shared` as JSON: what goes out, and what is kept."""
+        """`shared` as JSON: what is sent, and what is cached."""
         return compact.encoded(self.shared())

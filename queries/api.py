@@ -44,11 +44,11 @@ class QueryView(GenericAPIView[Query]):
     permission_classes = [CanQuery, HasBudget]
     serializer_class = QueryIn
     content_negotiation_class = server_sent.AcceptsEvents
-    # The body, or what is wrong with it, as it was read before the sender was known.
+    # The body, or the error in it, as `digest` read it before the caller was known.
     read: QueryIn | Exception | None = None
 
     def digest(self, request: Request) -> tuple[str, str]:
-        """What admission looks up in its one round trip; see `apikeys.authentication.AnswersFromCache`."""
+        """What admission looks up in its one round trip; called by `apikeys.authentication.AnswersFromCache`."""
         try:
             self.read = body = _read(request)
         except (APIException, AppError, RequestDataTooBig) as error:
@@ -68,7 +68,7 @@ class QueryView(GenericAPIView[Query]):
             raise self.read
         body = self.read or _read(request)
         sent = body.validated_data
-        return replies.answered(request, body.ask(), stream=sent["stream"], use_cache=sent["use_cache"])
+        return replies.reply(request, body.ask(), stream=sent["stream"], use_cache=sent["use_cache"])
 
 
 def _read(request: Request) -> QueryIn:

@@ -1,5 +1,8 @@
-"""The one way from a request's question to its answer, for every face: from the cache, from whoever is making it, or
-made for this request. A face asks here, shows what it is given, and knows of neither."""
+"""The one way from a request to its answer, for all interfaces.
+
+The answer comes from the cache, from another request that is making the same one, or is made for this request. The
+interfaces ask here, and show what they get.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,60 +15,64 @@ from queries import answering, history, sources
 from queries.answering import Part
 from queries.answers import Answer, Ask
 from queries.caching import cache, flight, lookup
-from queries.caching.flight import ALONE, Seat
+from queries.caching.flight import ALONE, Leader
 from queries.caching.lookup import Place
 from queries.caching.seals import Kept
-from ragsite.lib import turns
+from ragsite.lib.concurrency import computing
 from ragsite.lib.errors import AppError
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 Given = Answer | Kept
-"""An answer that was made for the request, or one that was there already; both have `shared()` and its JSON, `body`."""
+"""An answer made for this request, or one from elsewhere; both have `shared()` and its JSON, `body`."""
 
 
 def whole(request: Request, ask: Ask, *, use_cache: bool = True) -> Given:
-    """The answer, on record in the history.
+    """The answer, which is then in the history.
 
-    Raises what `answering.answer` raises, to whoever makes it and, of the model's failures, to those who wait for it.
+    Raises what `answering.answer` raises; a failure of the model also to those who waited for its answer.
     """
     caller = callers.of(request)
-    boarded = _boarded(request, caller, ask, use_cache=use_cache)
-    if isinstance(boarded, Kept):
-        return boarded
-    with boarded.leading():
+    found = _found_or_leader(request, caller, ask, use_cache=use_cache)
+    if isinstance(found, Kept):
+        return found
+    with found.making():
         made = answering.answer(caller, ask, query_id=request_id(request))
-        boarded.land(made)
+        found.deliver(made)
     return made
 
 
 class Parts(Iterator[Part]):
-    """What `answering.stream` gives, for whoever waits for it too. Whoever reads them closes them, at their end or
-    before: then one of those who wait makes the answer."""
+    """The parts of `answering.stream`; the answer at their end also goes to those who wait for it.
 
-    def __init__(self, seat: Seat, parts: Any) -> None:
-        self._seat = seat
+    The reader has to close them. When they are closed before their end, one of those who wait makes the answer.
+    """
+
+    def __init__(self, leader: Leader, parts: Any) -> None:
+        self._leader = leader
         self._parts = parts
 
     def __next__(self) -> Part:
-        with self._seat.leading():
+        with self._leader.making():
             part: Part = next(self._parts)
             if isinstance(part, Answer):
-                self._seat.land(part)
+                self._leader.deliver(part)
             return part
 
     def close(self) -> None:
         self._parts.close()
-        self._seat.leave()
+        self._leader.give_up()
 
 
 def stream(request: Request, ask: Ask, *, use_cache: bool = True) -> Parts | Kept:
-    """The parts of the answer as they are made, or an answer that is whole already. Raises as `whole` does, the parts
-    at any time."""
+    """The parts of the answer as they are made, or an answer that was there already.
+
+    Raises what `whole` raises; so does each step of the parts.
+    """
     caller = callers.of(request)
-    boarded = _boarded(request, caller, ask, use_cache=use_cache)
-    if isinstance(boarded, Kept):
-        return boarded
-    return Parts(boarded, answering.stream(caller, ask, query_id=request_id(request)))
+    found = _found_or_leader(request, caller, ask, use_cache=use_cache)
+    if isinstance(found, Kept):
+        return found
+    return Parts(found, answering.stream(caller, ask, query_id=request_id(request)))
 
 
 def passages(request: Request, ask: Ask) -> list[dict[str, Any]]:
@@ -74,7 +81,8 @@ def passages(request: Request, ask: Ask) -> list[dict[str, Any]]:
     return sources.shown(sources.each(found.hits))
 
 
-def _boarded(request: Request, caller: Caller, ask: Ask, *, use_cache: bool) -> Seat | Kept:
+def _found_or_leader(request: Request, caller: Caller, ask: Ask, *, use_cache: bool) -> Kept | Leader:
+    """The answer from the cache or from another request; or the leader, when this request is to make it."""
     place: Place = lookup.place(request, caller, ask) if use_cache else lookup.Nowhere()
     found = place.find()
     if found is not None:
@@ -82,17 +90,17 @@ def _boarded(request: Request, caller: Caller, ask: Ask, *, use_cache: bool) -> 
     if place.name is None:
         return ALONE
     try:
-        boarded = flight.board(place.name)
+        joined = flight.join(place.name)
     except AppError as error:
         _note_failure(request, caller, ask, error)
         raise
-    if isinstance(boarded, Kept):
+    if isinstance(joined, Kept):
         cache.count_hit_instead(caller.tenant_id)
-        lookup.record(request, caller, ask, kept=boarded)
-    return boarded
+        lookup.record(request, caller, ask, kept=joined)
+    return joined
 
 
 def _note_failure(request: Request, caller: Caller, ask: Ask, error: AppError) -> None:
     query_id, milliseconds = request_id(request), elapsed_ms(request)
-    with turns.turn(for_client=False):  # hundreds may have waited for one answer
+    with computing.slot(for_client=False):  # hundreds may have waited for one answer
         history.save_failure(caller, ask, query_id=query_id, code=error.error_code, milliseconds=milliseconds)

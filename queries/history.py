@@ -37,7 +37,7 @@ def save(caller: Caller, made: Answer, *, milliseconds: float) -> None:
 
 
 def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, milliseconds: float) -> None:
-    """One that was not answered, with how far it came."""
+    """Writes a question that was not answered, with the trace of how far it came."""
     story = tabs.of(query_id).story
     _write(
         caller,
@@ -52,7 +52,7 @@ def save_failure(caller: Caller, ask: Ask, *, query_id: UUID, code: str, millise
 
 
 def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
-    """With what the query took, which its record of use will say too: that closes the tab, and is written later."""
+    """Writes the row, with the cost so far from the request's tab; the record of use closes the tab later."""
     tab = tabs.of(query_id)
     spent = tab.spent()
     row = Query(
@@ -76,24 +76,25 @@ def _write(caller: Caller, query_id: UUID, **fields: Any) -> None:
 
 
 def _insert(row: Query) -> None:
-    """Replaces a row that was written of what looked like a hit, and was none."""
+    """Replaces the row of this id, if admission took the request for a cache hit by mistake and recorded it as one."""
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _FIELDS]
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, values)
 
 
-# One statement without a transaction around it, for whoever asks waits for it: `bulk_create` takes three.
+# One statement without a transaction, because the client is waiting; `bulk_create` would take three.
 _FIELDS = Query._meta.concrete_fields  # noqa: SLF001  Django's documented name
 _COLUMNS = [str(field.column) for field in _FIELDS]
 _INSERT = (
-    f"INSERT INTO queries_query ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608  constants
+    f"INSERT INTO queries_query ({', '.join(_COLUMNS)}) "  # noqa: S608  constants
+    f"VALUES ({', '.join(['%s'] * len(_COLUMNS))})"
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in _COLUMNS if name != 'id')}"
 )
 
 
 def visible(caller: Caller) -> TenantQuerySet[Query]:
     """A key sees its own queries, a user their own, a business user the tenant's."""
-    # Of a page of them nobody reads the traces, which are larger than the rest.
+    # A trace is larger than the rest of its row, and no list shows it.
     queries = Query.objects.for_tenant(caller.tenant_id).select_related("feedback").defer("trace")
     if caller.key_id:
         return queries.filter(key=caller.key_id)
@@ -110,43 +111,42 @@ def rate(query: Query, *, rating: str, comment: str) -> Feedback:
     return feedback
 
 
-# A cached answer's row is a copy of the row of the query that it was made for, found by `answer`. Where that one is
-# gone, what was asked, by whom and when is still true. Its trace is that one's, to which it refers. One array a
-# column: one statement, however many rows.
+# The row of a cache hit copies the row of the query that its answer was made for (`origin`), and its trace refers to
+# that row. Where that row is gone, the question, who asked it and when are still recorded. One array per column: one
+# statement, however many rows.
 _COPY = """
-INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql, generator,
-    model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache, status, error_code,
-    created_at, conversation_id, standalone_question, trace)
-SELECT hit.id, hit.tenant, hit.key, hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''),
-    coalesce(made.sources, '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''),
-    coalesce(made.model, ''), 0, 0, 0, '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created,
-    hit.conversation, made.standalone_question, jsonb_build_object('of', hit.answer)
-FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::uuid[],
-    %s::timestamptz[]) AS hit (id, tenant, key, "user", question, answer, ms, conversation, created)
-LEFT JOIN queries_query AS made ON made.id = hit.answer AND made.tenant_id = hit.tenant
-ON CONFLICT (id) DO NOTHING
+INSERT INTO queries_query (id, tenant_id, key_id, user_id, question, route, answer, sources, unsupported, sql,
+    generator, model, prompt_tokens, completion_tokens, cost_usd, attempts, timings_ms, response_time_ms, from_cache,
+    status, error_code, created_at, conversation_id, standalone_question, trace) SELECT hit.id, hit.tenant, hit.key,
+    hit."user", hit.question, coalesce(made.route, 'documents'), coalesce(made.answer, ''), coalesce(made.sources,
+    '[]'), coalesce(made.unsupported, '[]'), made.sql, coalesce(made.generator, ''), coalesce(made.model, ''), 0, 0, 0,
+    '[]', '{}', hit.ms, true, coalesce(made.status, 'answered'), '', hit.created, hit.conversation,
+    made.standalone_question, jsonb_build_object('of', hit.origin) FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[],
+    %s::uuid[], %s::text[], %s::uuid[], %s::float8[], %s::uuid[], %s::timestamptz[]) AS hit (id, tenant, key, "user",
+    question, origin, ms, conversation, created) LEFT JOIN queries_query AS made ON made.id = hit.origin AND
+    made.tenant_id = hit.tenant ON CONFLICT (id) DO NOTHING
 """
 
 
-class Hit(NamedTuple):
-    """A question that was answered from the cache, with the answer of the query whose id is `answer`."""
+class CacheHit(NamedTuple):
+    """A question that was answered from the cache. `origin` is the id of the query that the answer was made for."""
 
     id: UUID
     tenant_id: UUID
     key_id: UUID | None
     user_id: UUID | None
     question: str
-    answer: UUID
+    origin: UUID
     milliseconds: float
     conversation_id: UUID | None = None
 
     def row(self) -> tuple[Any, ...]:
-        """The values of the statement's columns. When it was is told by the id."""
+        """The values of the columns of _COPY; the id tells when it was."""
         return (*self, made_at(self.id))
 
 
-def save_hits(hits: Sequence[Hit]) -> None:
-    """Rows for questions that were answered from the cache."""
+def save_cache_hits(hits: Sequence[CacheHit]) -> None:
+    """Writes the rows of questions that were answered from the cache."""
     if not hits:
         return
     with transaction.atomic(), connection.cursor() as cursor:

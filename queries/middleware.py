@@ -1,8 +1,8 @@
-"""The short way of a question whose answer is cached: past DRF and most of Django, to the same answer.
+"""Answers a question from the cache before DRF and most of Django run, with the same result.
 
-A question that comes with a key and as plain JSON is admitted here, and what that finds in the cache goes out at
-once. All else goes the long way (a miss, a refusal, anything unusual), with the admission left on the request, so
-that no token is taken twice and nothing is recorded twice.
+A question that comes with a key and as plain JSON is admitted here, and if admission finds a cached answer, that is
+sent at once. Everything else (a miss, a refusal, anything unusual) takes the long way through DRF. The admission is
+left on the request, so that no token is taken twice and nothing is recorded twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,19 +16,19 @@ from django.http import HttpRequest, HttpResponse
 from apikeys import admission, authentication, keys
 from apikeys.admission import Admission, Lookup
 from apikeys.middleware import limit_headers
-from queries import plain, replies
+from queries import quick_parse, replies
 from queries.answers import Ask
 from queries.caching import cache
 from queries.caching.seals import unseal
 from ragsite.lib.errors import Unauthenticated
 
 PATH = "/api/query"
-MAX_BODY = 32 * 1024  # a question of 4,000 characters, however they are written, fits in
+MAX_BODY = 32 * 1024  # enough for 4,000 characters, however they are escaped
 _JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
 _ACCEPTED = frozenset(
     {"*/*", "application/json", "application/json, */*", "application/json, text/plain, */*"}
 )
-# What may change an answer's headers, or what is done: a browser's page, a request that was sent before.
+# Headers that may change the answer's headers (a browser's page), or what is done (a request that is repeated).
 _UNUSUAL = ("HTTP_ORIGIN", "HTTP_IDEMPOTENCY_KEY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
 
 
@@ -39,15 +39,15 @@ class _Asked(NamedTuple):
 
 
 class CachedAnswers:
-    """Stands behind RequestID, and before all that only writes headers or serves other requests.
+    """Stands after RequestID, and before the middleware that only writes headers or serves other requests.
 
-    Those headers are not made again here: they are the ones that the first cached answer of this process got on the
-    long way. A request that could get others (see `_is_usual`) never comes the short way.
+    The headers that those would write are copied from the first cached answer of this process that went the long way. A
+    request that could get other headers (see `_is_usual`) always goes the long way.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._headers: dict[str, Mapping[str, str]] = {}  # by scheme: over HTTPS there is one more
+        self._headers: dict[str, Mapping[str, str]] = {}  # by scheme: HTTPS has one more
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         asked = _asked(request)
@@ -56,7 +56,8 @@ class CachedAnswers:
         try:
             found = admission.admit(asked.key_hash, _lookup(request, asked))
         except (OperationalError, InterfaceError) as error:
-            # Redis does not know the key, and Postgres cannot be asked. It is not asked twice: that takes seconds.
+            # Redis does not know the key, and Postgres is down. The long way must not ask it again, which takes
+            # seconds.
             authentication.leave(request, error)
             return self.get_response(request)
         body = _body(request, asked, found)
@@ -77,11 +78,11 @@ class CachedAnswers:
 
 
 def _asked(request: HttpRequest) -> _Asked | None:
-    """What is certainly a question to the cache, from a key, that no other middleware would stop; or None."""
+    """The question, if it is certainly one for the cache, with a key, that no other middleware would stop."""
     if request.method != "POST" or request.path != PATH or not _is_usual(request):
         return None
     raw = _key(request)
-    ask = plain.ask(request.body) if raw is not None else None
+    ask = quick_parse.ask(request.body) if raw is not None else None
     if raw is None or ask is None:
         return None
     return _Asked(keys.digest(raw), ask, cache.digest(ask))
@@ -116,7 +117,7 @@ def _is_for_us(request: HttpRequest) -> bool:
 
 
 def _key(request: HttpRequest) -> str | None:
-    """The key that is presented, where it could be one."""
+    """The presented key, if it has the shape of one."""
     try:
         raw = authentication.presented_key(request)
     except Unauthenticated:
@@ -132,7 +133,7 @@ def _lookup(request: HttpRequest, asked: _Asked) -> Lookup:
 
 
 def _body(request: HttpRequest, asked: _Asked, found: Admission | None) -> bytes | None:
-    """The answer, where admission has found one. What is none is for the long way to take back."""
+    """The answer, if admission found a valid one. The long way corrects the hit if what it found is not valid."""
     if found is None or found.stored is None or found.corpus_version is None:
         return None
     name = cache.name(found.caller, found.corpus_version, asked.digest)

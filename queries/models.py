@@ -1,4 +1,4 @@
-"""What was asked and answered."""
+"""The history: questions with their answers, conversations and feedback."""
 
 from datetime import datetime
 
@@ -17,10 +17,10 @@ from ragsite.lib.identifiers import made_at, uuid7
 
 
 class Conversation(TenantOwned):
-    """Questions that are understood in each other's light. Its messages are the rows of history that name it.
+    """Questions that are understood by what was said before them. Its messages are the queries that refer to it.
 
-    Its id is that of its first question. A key's is its whole line's; one whose key or person is gone stays for the
-    business users, as its messages do.
+    Its id is that of its first question. A key shares its conversations with the keys that it was rotated from or into.
+    Once the key or user is deleted, business users can still see it.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -62,9 +62,9 @@ class Conversation(TenantOwned):
 
 
 class Query(TenantOwned):
-    """A question and its answer. Its id is its request's id, so that writing it twice is writing it once.
+    """A question and its answer. Its id is its request's id, so that it is never written twice.
 
-    Partitioned by month on the id, hence no foreign keys in the database to or from the partitions that come and go.
+    Partitioned by month on the id. There are no foreign keys in the database, since partitions are dropped.
     """
 
     class Route(models.TextChoices):
@@ -86,7 +86,7 @@ class Query(TenantOwned):
     user = models.ForeignKey(
         "accounts.User", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True
     )
-    # Without a constraint in the database, as the others; whoever deletes a conversation takes its messages out of it.
+    # Without a constraint in the database, like the others: `conversations.delete` takes the messages out.
     conversation = models.ForeignKey(
         Conversation,
         on_delete=models.SET_NULL,
@@ -114,13 +114,13 @@ class Query(TenantOwned):
     status = models.CharField(max_length=10, choices=Status)
     error_code = models.CharField(max_length=40, blank=True)
     created_at = models.DateTimeField()
-    # How the answer came about (`queries.traces.tracing`); of an answer from the cache, whose it was.
+    # How the answer came about (`queries.traces.tracing`); for an answer from the cache, the id of its origin.
     trace = models.JSONField(null=True, editable=False)
 
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "queries"
-        # What feedback may point at; a business user's GET /api/history reads it from its end.
+        # Feedback refers to it; a business user's GET /api/history reads its index from the end.
         constraints = [models.UniqueConstraint(name="query_of_tenant", fields=["tenant", "id"])]
         indexes = [
             models.Index(name="query_of_key", fields=["key", "-id"]),  # a key's
@@ -137,7 +137,7 @@ class Query(TenantOwned):
 
 
 class Feedback(TenantOwned):
-    """What someone thought of an answer; a later opinion of anyone who sees the query replaces an earlier one."""
+    """A rating of an answer. A later one, by anyone who can see the query, replaces it."""
 
     class Rating(models.TextChoices):
         UP = "up"

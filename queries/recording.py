@@ -1,7 +1,7 @@
-"""Moves records from the Redis stream into Postgres: at least once, acknowledged after the commit.
+"""Moves records of use from the Redis stream into Postgres. A record is acknowledged after the commit.
 
-The rows' ids are the requests' ids, so that a record delivered twice is written once. A record that a dead
-process had taken and not acknowledged is taken over after a while.
+So it may be delivered twice, and is written once all the same: its id is that of the request. What a process took and
+did not acknowledge before it died, another process takes over after a while.
 """
 
 import os
@@ -21,17 +21,18 @@ from redis.retry import Retry
 from apikeys import usage
 from apikeys.usage import STREAM, Entry
 from queries import history
-from queries.history import Hit
+from queries.history import CacheHit
 from ragsite.lib import row_security
 
 GROUP = "recorders"
 BATCH = 1_000
-BLOCK_MS = 250  # how late the process may notice that it is to stop
-# Records that come in meanwhile are written together: a transaction for each would cost more than the rows.
+BLOCK_MS = 250  # a process that is told to stop notices it within this time
+# Between two batches, so that records are written together: a transaction costs more than the rows in it.
 GATHER_SECONDS = 0.25
 ABANDONED_MS = 10_000
 
-# What becomes of a value that the database cannot hold, here or there; beside Django's cursor it is psycopg's own error.
+# A value that the database cannot hold fails in Python or in Postgres; outside Django's cursor with psycopg's own
+# error.
 REFUSED = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, ValueError, ArithmeticError)
 
 logger = structlog.get_logger(__name__)
@@ -40,10 +41,7 @@ Entries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
 
 def client() -> Redis:
-    """A connection of its own: it waits for records longer than a request may wait for Redis.
-
-    It tries each command once: what follows a failure is `prepare`, and being told to stop is heard in between.
-    """
+    """A connection that may wait longer than a request. It does not retry; its caller does, and can stop instead."""
     return Redis.from_url(
         settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
     )
@@ -58,7 +56,7 @@ def prepare(redis: Redis) -> None:
 
 
 def drain(redis: Redis, *, block_ms: int | None = BLOCK_MS) -> int:
-    """Writes one batch, what was left behind first; returns how many records. Waits up to `block_ms` for some."""
+    """Writes one batch and returns its size. Begins with records left behind; waits up to `block_ms` for new ones."""
     entries = _left_behind(redis) or _new(redis, block_ms)
     if entries:
         _write([record for record in (_read(fields) for _, fields in entries) if record is not None])
@@ -71,7 +69,7 @@ def _consumer() -> str:
 
 
 def _left_behind(redis: Redis) -> Entries:
-    """What a dead process had taken, and what this one could not write; a record that was deleted has no fields."""
+    """Records that a dead process took, or that this one could not write. One that was deleted has no fields."""
     redis.xautoclaim(STREAM, GROUP, _consumer(), ABANDONED_MS, count=BATCH)
     return _group(redis, "0", block_ms=None)
 
@@ -92,12 +90,12 @@ def _acknowledge(redis: Redis, ids: list[bytes]) -> None:
         pipeline.execute()
 
 
-Record = tuple[Entry, Hit | None]
-"""A record of use, and for an answer from the cache its row of history."""
+Record = tuple[Entry, CacheHit | None]
+"""A record of use, and the cache hit that it tells of, if any."""
 
 
 def _read(fields: Mapping[bytes, bytes] | None) -> Record | None:
-    """None for what was deleted, and for what no ragsite wrote, which must not hold up the rest."""
+    """None for a record that was deleted, or that cannot be read: one such record must not hold up the rest."""
     if not fields:
         return None
     record = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
@@ -108,20 +106,20 @@ def _read(fields: Mapping[bytes, bytes] | None) -> Record | None:
         return None
 
 
-def _hit(record: Mapping[str, str]) -> Hit:
-    return Hit(
+def _hit(record: Mapping[str, str]) -> CacheHit:
+    return CacheHit(
         id=UUID(record["id"]),
         tenant_id=UUID(record["tenant"]),
         key_id=UUID(record["key"]) if record.get("key") else None,
         user_id=UUID(record["user"]) if record.get("user") else None,
         question=record["question"].replace("\0", "\ufffd"),
-        answer=UUID(record["answer"]),
+        origin=UUID(record["answer"]),
         milliseconds=float(record["ms"]),
     )
 
 
 def _write(records: Sequence[Record]) -> None:
-    """In one transaction; or in two halves where the database refuses one, down to the record that it refuses."""
+    """Writes all in one transaction. If the database refuses it, each half is tried, down to the bad record alone."""
     if not records:
         return
     try:
@@ -139,4 +137,4 @@ def _write(records: Sequence[Record]) -> None:
 def _write_batch(records: Sequence[Record]) -> None:
     with row_security.across():
         usage.write(entry for entry, _ in records)
-        history.save_hits([hit for _, hit in records if hit is not None])
+        history.save_cache_hits([hit for _, hit in records if hit is not None])

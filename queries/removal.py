@@ -1,6 +1,6 @@
-"""Removes a tenant with everything that is its own, and nothing of anyone else's.
+"""Deletes a tenant with everything that belongs to it.
 
-In an order that can begin again: the tenant's row goes last, so that a removal that was interrupted is run once more.
+The tenant's row is deleted last, so that a removal that was interrupted can be run again.
 """
 
 import re
@@ -25,20 +25,21 @@ from documents import files, indexing
 from documents.models import Collection
 from queries import recording
 from queries.models import Conversation, Feedback, Query
-from ragsite.lib import audit, batches, redis_client, row_security
+from ragsite.lib import audit, redis_client, row_security
 from ragsite.lib.errors import Conflict
+from ragsite.lib.postgres import batches
 
-# Rows that the database does not tie to their tenant, and no cascade takes along.
+# Without a foreign key to the tenant in the database, so that no cascade deletes their rows.
 LOOSE: tuple[Any, ...] = (Tally, Usage, Query)
 _PAGE = 1_000
 _SWEEPS, _BETWEEN_SWEEPS_SECONDS = 5, 0.5
-# What names in Redis are made of: ids, and the digests of keys.
+# The identifiers in Redis keys: ids, and the hashes of API keys.
 _IDENTIFIER = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def remove(tenant: Tenant) -> None:
-    """Raises Conflict for a tenant that is in use, and one of `redis_client.DOWN` before anything was deleted."""
-    with row_security.across():  # people of no tenant are among those whose sessions are looked at
+    """Raises Conflict for an active tenant, and one of `redis_client.DOWN` before anything is deleted."""
+    with row_security.across():  # sessions of users without a tenant are read too
         _remove(tenant)
 
 
@@ -50,23 +51,22 @@ def _remove(tenant: Tenant) -> None:
         standing.changed(tenant)  # however it was made inactive
     tenant_id, names = tenant.pk, _names(tenant)  # Django takes the id off a row that it deletes
     redis_client.guarded(lambda client: _sweep(client, tenant_id, names))
-    for rows in (*_loose(tenant_id), *_traces(tenant_id, names)):
+    for rows in (*_loose(tenant_id), *_log_entries(tenant_id, names)):
         batches.delete(rows)
     _end_sessions(names)
     with transaction.atomic():
-        _take_all_the_time()
+        _lift_statement_timeout()
         indexing.erase(tenant)
     files.discard_all(tenant_id)
     _delete(tenant)
-    # What a request that was under way has left since; `manage.py prune` finds what comes later still.
+    # Requests that were under way may have left rows since; `manage.py prune` finds what comes later still.
     _sweep_again(tenant_id, names)
     for rows in _loose(tenant_id):
         batches.delete(rows)
 
 
 def _sweep_again(tenant_id: UUID, names: frozenset[str]) -> None:
-    """What requests that were under way have left. A Redis that is slow for a moment is asked again; one that is gone has
-    nothing that outlives its time to live."""
+    """Deletes what requests that were under way have left. Gives up on a Redis that stays away: all of it expires."""
     for _ in range(_SWEEPS):
         try:
             redis_client.guarded(lambda client: _sweep(client, tenant_id, names))
@@ -77,7 +77,7 @@ def _sweep_again(tenant_id: UUID, names: frozenset[str]) -> None:
 
 
 def _names(tenant: Tenant) -> frozenset[str]:
-    """What the tenant, its people, keys and collections go by elsewhere."""
+    """The ids of the tenant, its users, keys and collections, and the hashes of its keys."""
     keys = APIKey.objects.for_tenant(tenant)
     found = {str(tenant.pk), *keys.values_list("key_hash", flat=True)}
     for rows in (keys, User.objects.filter(tenant=tenant), Collection.objects.for_tenant(tenant)):
@@ -86,20 +86,20 @@ def _names(tenant: Tenant) -> frozenset[str]:
 
 
 def _loose(tenant_id: UUID) -> Iterator[QuerySet[Any]]:
-    yield Feedback.objects.for_tenant(tenant_id)  # what it points at cannot go before it
+    yield Feedback.objects.for_tenant(tenant_id)  # before the queries that it points at
     for model in LOOSE:
         yield model.objects.for_tenant(tenant_id)
     yield Conversation.objects.for_tenant(tenant_id)  # there may be too many for a cascade
 
 
-def _traces(tenant_id: UUID, names: frozenset[str]) -> Iterator[QuerySet[Any]]:
-    """What is on record of its rows in the logs."""
+def _log_entries(tenant_id: UUID, names: frozenset[str]) -> Iterator[QuerySet[Any]]:
+    """The entries of the audit log and of the admin's log that name its rows."""
     yield LogEntry.objects.filter(additional_data__tenant=str(tenant_id))
     yield AdminLogEntry.objects.filter(object_id__in=names)
 
 
 def _end_sessions(names: frozenset[str]) -> None:
-    """A session tells whose it is only when it is opened."""
+    """Ends the users' sessions. All have to be decoded, since a session's user is inside it."""
     for session in Session.objects.iterator(_PAGE):
         if session.get_decoded().get(SESSION_KEY) in names:
             session.delete()
@@ -107,22 +107,22 @@ def _end_sessions(names: frozenset[str]) -> None:
 
 @transaction.atomic
 def _delete(tenant: Tenant) -> None:
-    """The tenant, and by cascade what is left. One entry of the audit log tells of it, and holds no id."""
-    _take_all_the_time()
+    """Deletes the tenant, and by cascade what is left. One entry of the audit log tells of it, without an id."""
+    _lift_statement_timeout()
     with audit.unlogged():
         tenant.delete()
     audit.note_removal(Tenant, name=tenant.slug)
 
 
-def _take_all_the_time() -> None:
+def _lift_statement_timeout() -> None:
     """A large tenant takes longer than a request may."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', '0', true)")
 
 
 def _sweep(client: Redis, tenant_id: UUID, names: frozenset[str]) -> None:
-    """Deletes records on their way, and every name with one of `names` in it: cached answers, copies, marks, buckets."""
-    for entry_id in _on_their_way(client, tenant_id):
+    """Deletes records on the stream, and every Redis key with one of `names` in it: answers, copies, marks, buckets."""
+    for entry_id in _on_stream(client, tenant_id):
         client.xack(usage.STREAM, recording.GROUP, entry_id)
         client.xdel(usage.STREAM, entry_id)
     for name in client.scan_iter(count=_PAGE):
@@ -130,6 +130,6 @@ def _sweep(client: Redis, tenant_id: UUID, names: frozenset[str]) -> None:
             client.unlink(name)
 
 
-def _on_their_way(client: Redis, tenant_id: UUID) -> list[bytes]:
+def _on_stream(client: Redis, tenant_id: UUID) -> list[bytes]:
     tenant = str(tenant_id).encode()
     return [entry_id for entry_id, fields in usage.on_stream(client) if fields.get(b"tenant") == tenant]

@@ -1,7 +1,7 @@
-"""An answer as it goes out over HTTP: whole, or as a stream of server-sent events.
+"""Sends an answer over HTTP: whole, or as a stream of server-sent events.
 
-What an event looks like is each face's own (`Face`). What is common to all of them is here: the order of events, what
-is on record before the last of them, and what becomes of a stream whose client leaves.
+What a whole answer and each event look like is for each interface to say (`Face`). Common to all are the order of
+events, what is recorded before the last of them, and what happens when the client leaves.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -25,9 +25,9 @@ from queries.asking import Given, Parts
 from queries.caching.seals import Kept
 from queries.generating import generation
 from ragsite.lib import compact, postgres, row_security, server_sent
-from ragsite.lib.api import STATUS, problem
 from ragsite.lib.errors import AppError, ClientLeft
 from ragsite.lib.middleware import elapsed_ms, request_id
+from ragsite.lib.problems import STATUS, problem
 
 INTERNAL = 500
 
@@ -35,10 +35,9 @@ logger = structlog.get_logger(__name__)
 
 
 class Face(Protocol):
-    """How one face of the API says an answer: whole, or its parts, each as one event or several, or as b"" for none.
+    """How one interface formats an answer: whole, or in parts of zero (b"") or more events.
 
-    `begun` is the first of a stream, `done` the last of an answer, `failed` of one that came to nothing: `problem` is
-    its problem document.
+    `begun` opens a stream. `done` closes it with the whole answer, or `failed` with a problem document.
     """
 
     def whole(self, request: Request, ask: Ask, given: Given) -> HttpResponse: ...
@@ -55,7 +54,7 @@ class Face(Protocol):
 
 
 class QueryFace:
-    """Of `POST /api/query`."""
+    """The format of `POST /api/query`."""
 
     def whole(self, request: Request, ask: Ask, given: Given) -> HttpResponse:
         if isinstance(request.accepted_renderer, JSONRenderer):
@@ -81,17 +80,17 @@ class QueryFace:
 QUERY = QueryFace()
 
 
-def answered(
+def reply(
     request: Request, ask: Ask, *, stream: bool, use_cache: bool, face: Face = QUERY
 ) -> HttpResponseBase:
-    """The answer to a question, as a face says it. Raises what `asking` raises before the first event."""
+    """Answers a question in the format of `face`. Raises what `asking` raises before the first event."""
     if not stream:
         return face.whole(request, ask, asking.whole(request, ask, use_cache=use_cache))
     given = asking.stream(request, ask, use_cache=use_cache)
     if isinstance(given, Kept):
         return server_sent.streaming(filter(None, _kept_events(request, ask, given, face=face)))
     events = Events(request, ask, given, face=face)
-    usage.mark_recorded(request)  # at the end of the stream, when it is known what the answer took
+    usage.mark_recorded(request)  # `Events` records it at its end, when the cost is known
     return server_sent.streaming(events)
 
 
@@ -101,13 +100,13 @@ def shown(request: Request, ask: Ask, given: Given) -> dict[str, Any]:
 
 
 def body(request: HttpRequest | Request, ask: Ask, given: Given) -> bytes:
-    """As `shown`, in JSON. What is stored goes out as it is; what is this request's own is put around it."""
+    """`shown` as JSON. The stored body is sent as it is, with this request's own fields put around it."""
     first, last = compact.encoded(_first(request, ask)), compact.encoded(_last(request, given))
     return first[:-1] + b"," + given.body[1:-1] + b"," + last[1:]
 
 
 def _first(request: HttpRequest | Request, ask: Ask) -> dict[str, Any]:
-    """Only answers in a conversation name one."""
+    """The fields before the shared ones; `conversation_id` only in a conversation."""
     own = {"id": str(request_id(request)), "question": ask.question}
     return {**own, "conversation_id": str(ask.conversation)} if ask.conversation else own
 
@@ -128,7 +127,7 @@ def _last(request: HttpRequest | Request, given: Given) -> dict[str, Any]:
 
 
 def _kept_events(request: Request, ask: Ask, kept: Kept, *, face: Face) -> Iterator[bytes]:
-    """A cached answer, which is on record already, as the events that a new one would be."""
+    """A kept answer, which is recorded already, as the events of a new one."""
     answer = kept.shared()
     yield face.begun()
     yield from map(face.source, answer["sources"])
@@ -137,18 +136,18 @@ def _kept_events(request: Request, ask: Ask, kept: Kept, *, face: Face) -> Itera
 
 
 class Events:
-    """The events of an answer that is being made. Whoever sends them closes it, at their end or when the client leaves.
+    """The events of an answer that is being made. The server closes it at the end, or when the client leaves.
 
-    History and record of use are written before the last event goes out, and when it is closed before that. By
-    `close` and not by a generator's `finally`, which would also run when the garbage collector finds it: in any
-    thread, in the middle of another statement, whose connection it would then wait for in vain.
+    The history and the record of use are written before the last event, or when it is closed early. `close` does that,
+    and not a generator's `finally`: the garbage collector could run that in any thread, in the middle of another
+    statement, whose connection it would wait for in vain.
     """
 
     def __init__(self, request: Request, ask: Ask, parts: Parts, *, face: Face) -> None:
         self._request = request
         self._face = face
-        # Asked here, and not when the events are sent: telling who calls also lets the thread touch their rows, which
-        # nothing ends once the request's middleware is over.
+        # Found here, and not when the events are sent: finding the caller also opens their rows to the thread, and
+        # after the request's middleware nothing would close them again.
         self._caller = callers.of(request)
         self._ask = ask
         self._recorded = False
@@ -161,11 +160,11 @@ class Events:
     def __next__(self) -> bytes:
         with self._within():
             event = next(filter(None, self._events))
-        postgres.give_back()  # a client that reads slowly holds the thread, and nothing else
+        postgres.give_back()  # a client that reads slowly keeps the thread, but no connection
         return event
 
     def _within(self) -> AbstractContextManager[None]:
-        """Whoever sends events has left the request's middleware, which ended what its statements may touch."""
+        """Lets statements touch the tenant's rows: the request's middleware, which did that, has ended by now."""
         return row_security.within(self._caller.tenant_id)
 
     def close(self) -> None:
@@ -191,7 +190,7 @@ class Events:
         except AppError as error:
             status, document = _failed(self._request, error)
             last = self._face.failed(document)
-        # The boundary of a stream: its status is out, so that a 500 has to be said in an event.
+        # The boundary of a stream: its status was sent, so that a 500 can only be an event.
         except Exception:
             logger.exception("a stream broke off")
             status, last = INTERNAL, self._face.failed(_broken(self._request))

@@ -1,6 +1,6 @@
-"""What is kept for a time only: records of use, history, conversations, feedback, the audit log, sessions, messages of webhooks.
+"""Deletes what is kept for a limited time: records of use, history, conversations, feedback, logs, sessions, webhooks.
 
-Whole months go as partitions once no tenant keeps anything of them; what a tenant keeps for shorter goes row by row.
+Whole months are dropped as partitions once no tenant keeps anything of them. Shorter periods are deleted row by row.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,17 +20,18 @@ from django.utils import timezone
 from accounts.models import Tenant
 from apikeys.models import IdempotentRequest, Usage
 from queries.models import Conversation, Feedback, Query
-from ragsite.lib import batches, months, partitions, row_security
+from ragsite.lib import months, row_security
 from ragsite.lib.identifiers import floor
+from ragsite.lib.postgres import batches, partitions
 from webhooks.models import Delivery
 
 PARTITIONED: Mapping[str, Any] = {"apikeys_usage": Usage, "queries_query": Query}
 _MONTH = len("_2030_01")
-_LONGEST_DAYS = 36_500  # a century: what begins before the year 1 is no date to Python
+_LONGEST_DAYS = 36_500  # a century, because Python has no dates before the year 1
 
 logger = structlog.get_logger(__name__)
 
-# The tenants that a table has rows of: from one to the next along the index that begins with the tenant.
+# The tenants with rows in a table, found by jumping from one to the next along the index that begins with the tenant.
 _TENANTS_IN = """
 WITH RECURSIVE seen AS (
     (SELECT tenant_id FROM {table} ORDER BY tenant_id LIMIT 1)
@@ -44,27 +45,27 @@ SELECT tenant_id FROM seen WHERE tenant_id IS NOT NULL
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went, or would go: months with their rows (None: not counted), and rows beside them by model."""
+    """What was deleted, or would be: months with their number of rows (None: not counted), and other rows by table."""
 
     months: dict[str, int | None] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
 
 def prune(*, dry_run: bool = False) -> Pruned:
-    """Deletes what is older than it is to be kept. Doing it twice, or twice at once, does no harm."""
+    """Deletes what has been kept long enough. Running it twice, or twice at once, does no harm."""
     with row_security.across():
         return _prune(timezone.now(), dry_run=dry_run)
 
 
 def _prune(now: datetime, *, dry_run: bool) -> Pruned:
     gone = Pruned()
-    # A tenant that is no more keeps nothing; records of it may have been on their way when it went. They are looked
-    # for before the tenants are: one that is made in between must not seem to be gone.
+    # Records of a deleted tenant may have arrived after it was deleted. Records are read before tenants: otherwise a
+    # tenant that is created in between would seem to be deleted.
     recorded = _tenants_with_records()
     bounds = _bounds(now)
     if bounds:
         oldest = min(bounds.values())
-        if not dry_run:  # what feedback points at cannot go with its month
+        if not dry_run:  # before the months with the queries that it points at
             _prune_rows(
                 gone, Feedback.objects.across_tenants().filter(query_id__lt=floor(oldest)), dry_run=False
             )
@@ -77,12 +78,12 @@ def _prune(now: datetime, *, dry_run: bool) -> Pruned:
     ):
         _prune_rows(gone, rows, dry_run=dry_run)
     for month, count in gone.months.items():
-        gone.rows[month[:-_MONTH]] -= count or 0  # told once
+        gone.rows[month[:-_MONTH]] -= count or 0  # a dry run has counted these rows twice
     return gone
 
 
 def _bounds(now: datetime) -> dict[UUID, datetime]:
-    """For each tenant, the moment before which nothing of it is kept."""
+    """For each tenant, the moment before which nothing is kept."""
     days = Tenant.objects.values_list("pk", "retention_days")
     return {tenant_id: now - timedelta(days=min(kept, _LONGEST_DAYS)) for tenant_id, kept in days}
 
@@ -113,9 +114,9 @@ def _prune_months(gone: Pruned, *, before: datetime, dry_run: bool) -> None:
 
 
 def _records(bounds: Mapping[UUID, datetime], *, keep_from: datetime) -> Iterator[QuerySet[Any]]:
-    """Rows by their ids, which tell the time; feedback goes by the query that it is on.
+    """Rows by their ids, which tell their time; feedback by the id of its query.
 
-    Records of use from `keep_from` on stay, however short they are kept otherwise: a monthly budget is counted from them.
+    Records of use from `keep_from` on stay in any case: monthly budgets are counted from them.
     """
     for tenant_id, moment in bounds.items():
         yield Usage.objects.for_tenant(tenant_id).filter(pk__lt=floor(min(moment, keep_from)))
@@ -126,7 +127,7 @@ def _records(bounds: Mapping[UUID, datetime], *, keep_from: datetime) -> Iterato
 
 
 def _expired(now: datetime) -> Iterator[QuerySet[Any]]:
-    """What ends by itself, whoever's it is. A table with a time to live is one more line here."""
+    """What expires for all tenants alike. A new table with a time to live is one more line here."""
     yield LogEntry.objects.filter(timestamp__lt=now - timedelta(days=settings.AUDIT_RETENTION_DAYS))
     yield Session.objects.filter(expire_date__lt=now)
     yield Delivery.objects.across_tenants().filter(

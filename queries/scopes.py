@@ -1,17 +1,18 @@
-"""What may be found for a caller and a question."""
+"""Where a question is searched: what its caller may read, and what its parameters ask for."""
 
 from apikeys.callers import Caller
-from documents import access, dates
+from documents import access
 from documents.models import Document
-from documents.search import Scope
+from documents.searching import dates
+from documents.searching.search import Scope
 from queries.answers import Ask
 from queries.models import Query
 from ragsite.lib.errors import Invalid, NotFound
 
 
 def scope(caller: Caller, ask: Ask) -> Scope:
-    """What may be found for this caller and question; NotFound for a collection or document it may not read, Invalid
-    for a filter that says nothing."""
+    """The documents to search. Raises NotFound for a collection or document that the caller may not read, and Invalid
+    for a filter that makes no sense."""
     if ask.database:
         raise NotFound("There is no such database.")
     if ask.route == Query.Route.DATABASE:

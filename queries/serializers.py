@@ -1,4 +1,4 @@
-"""The bodies of questions, answers and history."""
+"""The bodies of questions, answers, history and the answer cache."""
 
 from collections.abc import Callable
 from typing import Any, get_args
@@ -7,27 +7,18 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apikeys import callers
-from documents import dates, filters
 from documents.intake import check_metadata
+from documents.searching import dates, filters
 from queries.answers import Ask
-from queries.chats import conversations
 from queries.checking import support
-from queries.models import Conversation, Feedback, Query
+from queries.models import Feedback, Query
 from ragsite.lib.errors import Invalid
-from ragsite.lib.fields import (
-    NameText,
-    StrictBoolean,
-    StrictInteger,
-    StrictSerializer,
-    StrictText,
-    StrictUUID,
-)
+from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictSerializer, StrictText
 
 MAX_QUESTION = 4_000
 MAX_DOCUMENTS = 1_000
 MAX_NAME = 100
 MAX_TOP_K = 50
-
 
 _MOMENT = {"type": "string"}
 _TWO_MOMENTS = {"type": "array", "items": _MOMENT, "minItems": 2, "maxItems": 2}
@@ -112,7 +103,7 @@ class SearchIn(StrictSerializer):
 
 
 def _checked(check: Callable[[Any], Any], value: Any) -> Any:
-    """What the domain makes of it, or the domain's reason against it as that of the field."""
+    """Runs a check of the domain; the error that it raises becomes the field's."""
     try:
         return check(value)
     except Invalid as error:
@@ -124,16 +115,6 @@ class QueryIn(SearchIn):
     database = StrictText(max_length=MAX_NAME, required=False, allow_null=True)
     stream = StrictBoolean(default=False)
     use_cache = StrictBoolean(default=True)
-
-
-class ChatIn(QueryIn):
-    question = None  # type: ignore[assignment]  # DRF's way to leave out an inherited field
-    message = StrictText(max_length=MAX_QUESTION, source="question")
-    conversation_id = StrictUUID(
-        required=False,
-        allow_null=True,
-        help_text="The conversation it goes on with; without one it begins one.",
-    )
 
 
 class SourceOut(serializers.Serializer[Any]):
@@ -209,10 +190,6 @@ class AttemptOut(serializers.Serializer[Any]):
     cost_usd = serializers.FloatField()
 
 
-class ChatOut(AnswerOut):
-    conversation_id = serializers.UUIDField()
-
-
 class FeedbackIn(StrictSerializer):
     rating = serializers.ChoiceField(choices=Feedback.Rating.choices)
     comment = StrictText(max_length=2_000, required=False, allow_blank=True, default="")
@@ -232,9 +209,9 @@ class HistoryOut(serializers.ModelSerializer[Query]):
 
     class Meta:
         model = Query
-        fields = ["id", "conversation_id", "question", "standalone_question", "answer", "route", "sources", "unsupported",
-                  "sql", "from_cache", "generator", "model", "usage", "attempts", "timings_ms", "response_time_ms", "status",
-                  "error_code", "feedback", "created_at"]  # fmt: skip
+        fields = ["id", "conversation_id", "question", "standalone_question", "answer", "route", "sources",
+                  "unsupported", "sql", "from_cache", "generator", "model", "usage", "attempts", "timings_ms",
+                  "response_time_ms", "status", "error_code", "feedback", "created_at"]  # fmt: skip
 
     def get_usage(self, query: Query) -> dict[str, Any]:
         return {
@@ -248,30 +225,6 @@ class HistoryOut(serializers.ModelSerializer[Query]):
         """For business users alone: they name the endpoints that the site uses."""
         attempts: list[dict[str, Any]] = query.attempts
         return attempts if callers.of(self.context["request"]).is_business else None
-
-
-class ConversationIn(StrictSerializer):
-    title = NameText(max_length=conversations.MAX_TITLE)
-
-
-class ConversationOut(serializers.ModelSerializer[Conversation]):
-    created_at = serializers.DateTimeField(read_only=True)
-    updated_at = serializers.DateTimeField(read_only=True, help_text="When the latest question was asked.")
-
-    class Meta:
-        model = Conversation
-        fields = ["id", "title", "created_at", "updated_at"]
-
-
-class ConversationPageOut(ConversationOut):
-    """A conversation with a page of its messages, the latest first."""
-
-    messages = HistoryOut(many=True)
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-
-    class Meta(ConversationOut.Meta):
-        fields = [*ConversationOut.Meta.fields, "messages", "next", "previous"]
 
 
 class CacheOut(serializers.Serializer[Any]):

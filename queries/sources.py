@@ -1,4 +1,4 @@
-"""What an answer may cite. Neighbouring chunks of a document are one source, whose text is one span of the document's."""
+"""The sources of an answer. Neighbouring chunks of a document are one source, with one span of the document's text."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,18 +6,18 @@ from typing import Any
 from uuid import UUID
 
 from documents import texts
-from documents.search import Hit
+from documents.searching.search import Hit
 from documents.texts import Span
 
-# Two neighbours have nothing but white space between them. More of it than this is not looked at.
+# Two chunks are neighbours if there is only white space between them, and no more characters of it than this.
 WIDEST_GAP = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`text` is `document_text[start:end]`, exactly; an answer cites it as `[n]`, from 1.
+    """`text` is exactly `document_text[start:end]`; an answer cites it as `[n]`, from 1. Pages count from 1.
 
-    `hits` are the chunks that it is made of, in the document's order, none empty; pages count from 1.
+    `hits` are the chunks that it is made of, in the document's order; there is at least one.
     """
 
     n: int
@@ -43,7 +43,7 @@ class Source:
         return self.hits[-1].last_page
 
     def cut(self, characters: int) -> "Source":
-        """Its beginning, at most so many characters and at least one, up to white space where there is some."""
+        """Its beginning: at most `characters` and at least one, cut between words where there is white space."""
         if characters >= len(self.text):
             return self
         kept = self.text[: max(characters, 1)]
@@ -56,7 +56,7 @@ class Source:
         return replace(self, end=end, text=kept, hits=hits)
 
     def shown(self) -> dict[str, Any]:
-        """As the API shows it: of a merged source, `chunk_id` and `score` are its best chunk's."""
+        """As the API shows it; `chunk_id` and `score` are those of its best chunk."""
         return {
             "n": self.n,
             "document_id": str(self.best.document_id),
@@ -78,12 +78,12 @@ def shown(sources: Iterable[Source]) -> list[dict[str, Any]]:
 
 
 def each(hits: Sequence[Hit]) -> list[Source]:
-    """One source a hit, in their order: what a search shows."""
+    """One source for each hit, in order, as a search shows them."""
     return [Source(number, hit.start, hit.end, hit.text, (hit,)) for number, hit in enumerate(hits, start=1)]
 
 
 def merged(tenant_id: UUID, hits: Sequence[Hit]) -> list[Source]:
-    """The sources that the hits are, in the order of each one's best hit. Reads what stands between neighbours."""
+    """The hits as sources, neighbours joined, in the order of their best hits. Reads the text between neighbours."""
     rank = {hit.chunk_id: number for number, hit in enumerate(hits)}
     in_order = sorted(hits, key=lambda hit: (hit.document_id, hit.start, hit.end))
     found: list[Source] = []
@@ -97,8 +97,8 @@ def merged(tenant_id: UUID, hits: Sequence[Hit]) -> list[Source]:
 
 
 def _gaps(tenant_id: UUID, hits: Sequence[Hit]) -> list[str | None]:
-    """What stands between each hit and those of its document before it: None where that is too much, or cannot be read
-    any more, or there are none."""
+    """The text between each hit and those before it in its document. None where there are none before it, where the gap
+    is too wide, or where its text cannot be read any more."""
     spans = list(_spans_before(hits))
     wanted = [span for span in spans if span and 0 < span.end - span.start <= WIDEST_GAP]
     read: dict[Span | None, str | None] = dict(zip(wanted, texts.read(tenant_id, wanted), strict=True))
@@ -114,7 +114,7 @@ def _spans_before(hits: Sequence[Hit]) -> Iterator[Span | None]:
 
 
 def _joined(one: Source, gap: str, other: Source) -> Source:
-    beyond = max(0, one.end - other.start)  # how much of the other stands in this one too
+    beyond = max(0, one.end - other.start)  # how many characters of the other this one has too
     return replace(
         one,
         end=max(one.end, other.end),

@@ -9,9 +9,9 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.db import connections
 
 from accounts import attempts
-from documents import spaces
 from queries.generating import chat_models
 from ragsite.lib import crypto
+from ragsite.lib.inference import endpoint_keys
 
 
 @register()
@@ -33,13 +33,9 @@ def encryption_key_is_one(**_: Any) -> list[CheckMessage]:
 @register()
 def models_can_be_reached(**_: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
-    keys = {
-        "EMBEDDING": spaces.key_for(settings.EMBEDDING_BASE_URL),
-        "ANSWER": settings.ANSWER_API_KEY or chat_models.key_for(settings.ANSWER_BASE_URL),
-    }
-    for name, key in keys.items():
-        provider = getattr(settings, f"{name}_PROVIDER")
-        if provider == "openai" and not key:
+    for name in endpoint_keys.KINDS:
+        key = endpoint_keys.key_for(getattr(settings, f"{name}_BASE_URL"), of=name)
+        if getattr(settings, f"{name}_PROVIDER") == "openai" and not key:
             problems.append(
                 Error(
                     f"{name}_PROVIDER is openai and {name}_API_KEY is empty.",

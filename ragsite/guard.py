@@ -3,8 +3,9 @@
 It reads lines from standard input: `+GROUP SIGNAL` when a child was started, `-GROUP` when it has ended. The end of
 the input is the supervisor's death: each group still listed gets its signal, and SIGKILL when it is there after as
 many seconds as the argument says.
-That every child is also signalled by the kernel is not enough: a child that is killed outright leaves children of its
-own, and one that is stuck does not heed.
+
+The kernel signals every child too, but that is not enough: a child that is killed outright leaves children of its own,
+and one that is stuck does not heed the signal.
 """
 
 import os

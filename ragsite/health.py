@@ -12,11 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from documents import spaces
+from documents.embedding import spaces
 from documents.models import Document, EmbeddingSpace
 from ragsite.celery import app
-from ragsite.lib import embeddings, redis_client, row_security
+from ragsite.lib import redis_client, row_security
 from ragsite.lib.errors import AppError
+from ragsite.lib.inference import embeddings
 from ragsite.lib.redis_client import DOWN
 
 

@@ -17,7 +17,7 @@ _SHARED: list[Any] = [
 
 
 class LineFormatter(structlog.stdlib.ProcessorFormatter):
-    """Our own lines name no key; a path or an exception that is logged may, as a client sent it."""
+    """Takes API keys out of every line: ours name none, but a logged path or exception may, as a client sent it."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))

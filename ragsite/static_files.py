@@ -7,7 +7,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise has no types
-    """WhiteNoise, for a fresh clone as well: nothing has been collected there, and finders find the files where they are."""
+    """WhiteNoise that also starts in a fresh clone, where nothing was collected: Django's finders find the files."""
 
     def add_files(self, root: Any, prefix: str | None = None) -> None:
         if Path(root).is_dir():

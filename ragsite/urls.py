@@ -7,10 +7,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from ragsite import health
 
-handler400 = "ragsite.lib.api.bad_request"
-handler403 = "ragsite.lib.api.forbidden"
-handler404 = "ragsite.lib.api.not_found"
-handler500 = "ragsite.lib.api.server_error"
+handler400 = "ragsite.lib.problems.bad_request"
+handler403 = "ragsite.lib.problems.forbidden"
+handler404 = "ragsite.lib.problems.not_found"
+handler500 = "ragsite.lib.problems.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="start"),

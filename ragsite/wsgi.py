@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from ragsite.lib import presence
+from ragsite.lib.concurrency import presence
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragsite.settings")
 

@@ -11,8 +11,9 @@ from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts.models import Tenant
-from ragsite.lib import local_model, redis_client, row_security
-from ragsite.lib.local_model import Precision
+from ragsite.lib import redis_client, row_security
+from ragsite.lib.inference import local_model
+from ragsite.lib.inference.local_model import Precision
 from ragsite.static_files import StaticFiles
 from tests.makers import Party, make_party
 

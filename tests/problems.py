@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ragsite.lib.api import TITLES
+from ragsite.lib.problems import TITLES
 
 FIELDS = {"type", "title", "status", "detail", "code", "request_id"}
 # What OpenAI's clients and those of JSON-RPC are told, and what is meant by it.

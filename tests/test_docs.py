@@ -11,7 +11,7 @@ from django.core.management import call_command
 
 from apikeys.models import APIKey
 from documents.structure import Failure
-from ragsite.lib import api, errors
+from ragsite.lib import errors, problems
 
 ROOT = Path(settings.BASE_DIR)
 DOCS = ROOT / "docs"
@@ -60,7 +60,7 @@ def codes_in(source: str) -> Iterator[str]:
 def all_codes() -> set[str]:
     found = {code for path in SOURCES for code in codes_in(path.read_text(encoding="utf-8"))}
     found |= {subclass.code for subclass in errors.AppError.__subclasses__()} | {errors.AppError.code}
-    return found | set(api.CODES.values()) | set(Failure)
+    return found | set(problems.CODES.values()) | set(Failure)
 
 
 def links(page: Path) -> list[str]:

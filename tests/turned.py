@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ragsite.lib.local_model import DIMENSIONS, LocalModel, Precision
+from ragsite.lib.inference.local_model import DIMENSIONS, LocalModel, Precision
 from tests.model_answers import Embedder
 
 TURNED = 512

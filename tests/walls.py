@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accounts.tenancy import TenantQuerySet
-from documents import retrieval, survey
+from documents.searching import retrieval, survey
 from ragsite.lib import row_security
 from webhooks import outbox
 

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from accounts.tenancy import TenantQuerySet
 from apikeys import callers
 from apikeys.permissions import IsBusiness
-from ragsite.lib.api import TakesIn
+from ragsite.lib.api import NO_STORE, TakesIn
 from webhooks import endpoints, tasks
 from webhooks.models import Delivery, Endpoint
 from webhooks.serializers import (
@@ -25,8 +25,6 @@ from webhooks.serializers import (
     WebhookOut,
     WebhookRotateIn,
 )
-
-ONCE = {"Cache-Control": "no-store"}
 
 
 class WebhooksView(TakesIn, ListAPIView[Endpoint]):
@@ -115,4 +113,4 @@ def _endpoints(request: Request) -> TenantQuerySet[Endpoint]:
 
 
 def _shown_once(endpoint: Endpoint, secret: str) -> Response:
-    return Response(NewWebhookOut(endpoint, context={"secret": secret}).data, status=201, headers=ONCE)
+    return Response(NewWebhookOut(endpoint, context={"secret": secret}).data, status=201, headers=NO_STORE)

@@ -89,7 +89,7 @@ def remove(endpoint: Endpoint) -> None:
 
 @transaction.atomic
 def disable(tenant_id: UUID, endpoint_id: UUID, *, why: Endpoint.Disabled) -> None:
-    """What the deliverer does to one that wants no more. On record, as what a person does is."""
+    """Switches an endpoint off for the deliverer. The audit log has it, as it has what people do."""
     endpoint = Endpoint.objects.for_tenant(tenant_id).select_for_update().filter(pk=endpoint_id).first()
     if endpoint is not None and endpoint.enabled:
         _switch(endpoint, why)
@@ -99,7 +99,7 @@ def disable(tenant_id: UUID, endpoint_id: UUID, *, why: Endpoint.Disabled) -> No
 
 @transaction.atomic
 def send_test(endpoint: Endpoint) -> Delivery:
-    """Writes a message down that tells of nothing; one at a time, so that nobody floods an address through us."""
+    """Writes down a test message. One at a time, so that nobody floods an address through us."""
     endpoint = _usable(endpoint)
     if endpoint.deliveries.filter(event=TEST, status=Delivery.Status.PENDING).exists():
         raise Conflict("A test is on its way already.", code="in_progress")

@@ -2,7 +2,8 @@
 
 from celery import shared_task
 
-from ragsite.lib import row_security, solo
+from ragsite.lib import row_security
+from ragsite.lib.concurrency import solo
 from ragsite.lib.hints import Hint
 from webhooks.delivering import Deliverer, is_due
 

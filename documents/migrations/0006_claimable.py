@@ -1,7 +1,7 @@
 from django.db import migrations, models
 from django.db.models.functions import Now
 
-from ragsite.lib.concurrently import AddIndex, RemoveIndex
+from ragsite.lib.postgres.index_operations import AddIndex, RemoveIndex
 
 
 class Migration(migrations.Migration):

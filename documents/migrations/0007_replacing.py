@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from ragsite.lib.concurrently import AddIndex
+from ragsite.lib.postgres.index_operations import AddIndex
 
 
 class Migration(migrations.Migration):

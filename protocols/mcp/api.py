@@ -28,16 +28,20 @@ class MCPView(ProgramView):
         try:
             message = messages.read(body, request.headers)
             if message.id is None:
-                return Response(status=202)  # a notification; none of them changes anything here
+                return Response(
+                    status=202
+                )  # a notification, which needs no answer; none changes anything here
             result = methods.answer(request, message)
         except RPCError as error:
-            note_status(request, max(400, error.status))  # on record as what it is, whatever HTTP is told
+            note_status(
+                request, max(400, error.status)
+            )  # the record of use has the true status, even where HTTP has 200
             return Response(error.shown(messages.identifier(body)), status=error.status)
         return Response({"jsonrpc": "2.0", "id": message.id, "result": result})
 
 
 def _check_origin(request: Request) -> None:
-    """The protocol asks for it: a page whose name was made to lead here must not reach a server on its reader's own machine."""
+    """Required by the protocol against DNS rebinding: no foreign page may reach a server on its visitor's machine."""
     origin = request.headers.get("Origin")
     own = f"{request.scheme}://{request.get_host()}"
     if origin is not None and origin not in {

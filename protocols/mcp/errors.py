@@ -1,11 +1,11 @@
-"""What is wrong with a request, as JSON-RPC has it: an error that belongs to no message, found before one was read."""
+"""Errors as JSON-RPC has them, for what fails before a message is read: they have no message's id."""
 
 from typing import Final
 
 from ragsite.lib import error_forms
 from ragsite.lib.error_forms import Document, Told
 
-# JSON-RPC keeps -32768 to -32000 to itself; what it has no code for has the HTTP status as its code.
+# JSON-RPC reserves -32768 to -32000. An error for which it has no code gets the HTTP status as its code.
 _CODES: Final = {"malformed": -32700, "internal": -32603}
 
 

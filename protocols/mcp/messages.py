@@ -1,7 +1,7 @@
-"""Messages of the Model Context Protocol, which are JSON-RPC, and the revisions of it that are spoken here.
+"""Messages of the Model Context Protocol, which are JSON-RPC, in the revisions that are spoken here.
 
-Until 2025-11-25 a client begins with `initialize`; from 2026-07-28 on ("modern") each message tells in its `_meta` which
-revision it speaks, and HTTP headers repeat it. Nothing is remembered from one message to the next in either.
+Up to 2025-11-25 a client begins with `initialize`. From 2026-07-28 on ("modern") each message names its revision in
+`_meta`, and HTTP headers repeat it. Neither needs any memory between messages.
 https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ragsite.lib.api import readable
+from ragsite.lib.problems import readable
 
-# Not 2025-03-26: it demands that a request may hold many messages, and a limit counts requests.
+# Not 2025-03-26: it allows many messages in a request, and rate limits count requests.
 HANDSHAKE: Final = ("2025-06-18", "2025-11-25")
 MODERN: Final = ("2026-07-28",)
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
@@ -27,7 +27,7 @@ UNSUPPORTED_VERSION: Final = -32022
 
 _NAMED: Final = {"tools/call": "name"}  # the parameter that the header Mcp-Name repeats
 
-Headers = Mapping[str, str]  # looked up whatever the case
+Headers = Mapping[str, str]  # with case-insensitive names
 JSON = dict[str, Any]
 
 
@@ -51,7 +51,7 @@ class RPCError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that is in order. `id` None: a notification, which has no answer. `modern`: of 2026-07-28 or later."""
+    """A valid message. `id` None: a notification, which gets no answer. `modern`: of revision 2026-07-28 or later."""
 
     id: str | int | None
     method: str
@@ -60,10 +60,10 @@ class Message:
 
 
 def identifier(body: Mapping[str, Any]) -> str | int | None:
-    """The id of what may be no message at all."""
+    """The id of a body that may not be a valid message."""
     found = body.get("id")
     if isinstance(found, str):
-        return found if found == readable(found) else None  # it goes back as it came, or not at all
+        return found if found == readable(found) else None  # it is sent back unchanged or not at all
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
@@ -86,7 +86,7 @@ def read(body: Mapping[str, Any], headers: Headers) -> Message:
 
 
 def _check_modern(method: str, params: JSON, headers: Headers) -> None:
-    """The envelope, and that the headers repeat it: somebody in between may have decided by them alone."""
+    """Checks `_meta`, and that the headers repeat the message: a proxy may have decided by the headers alone."""
     meta = params.get("_meta")
     if not isinstance(meta, dict) or VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
         raise RPCError(INVALID_PARAMS, f"`params._meta` must have {VERSION_KEY} and {CAPABILITIES_KEY}.")
@@ -104,7 +104,7 @@ def _check_header(said: str | None, meant: Any, name: str) -> None:
 
 
 def _decoded(value: str | None) -> str | None:
-    """What no header can hold comes in Base64, between marks; None where it is none."""
+    """The value of a header, which may be Base64 between marks; None where that cannot be decoded."""
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value
     try:

@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12) of what serializers read and show: what is advertised is what is checked."""
+"""JSON Schemas (2020-12) made from serializers, so that what is advertised is what is checked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from drf_spectacular.drainage import get_override
 from rest_framework import serializers
 
+from protocols.mcp.messages import JSON
 from ragsite.lib.fields import StrictText
 
-JSON = dict[str, Any]
 Field = serializers.Field[Any, Any, Any, Any]
 
 
 def of(fields: Mapping[str, Field]) -> JSON:
-    """Of an object with these fields. Raises TypeError where one is of a kind that is not known here."""
+    """The schema of an object with these fields. Raises TypeError for a field of an unknown kind."""
     return {
         "type": "object",
         "properties": {name: _described(field) for name, field in fields.items()},
@@ -23,7 +23,7 @@ def of(fields: Mapping[str, Field]) -> JSON:
 
 def _described(field: Field) -> JSON:
     schema = get_override(field, "field") or _kind(field)
-    if field.allow_null and field.required:  # what may be left out is left out, and need not be null
+    if field.allow_null and field.required:  # an optional field is left out instead of null
         schema = {**schema, "type": [schema["type"], "null"]}
     return {**schema, "description": field.help_text} if field.help_text else schema
 

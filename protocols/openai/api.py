@@ -1,4 +1,4 @@
-"""OpenAI's API, as far as its clients need it to ask ragsite: chat completions, embeddings and models."""
+"""The part of OpenAI's API that its clients need to ask ragsite: chat completions, embeddings and models."""
 
 from dataclasses import replace
 
@@ -48,13 +48,13 @@ class ChatView(ProgramView):
         body = ChatCompletionIn(data=request.data)
         body.is_valid(raise_exception=True)
         data = body.validated_data
-        ask = _held(body.ask(), catalog.collection(callers.of(request), data["model"]))
+        ask = _within(body.ask(), catalog.collection(callers.of(request), data["model"]))
         face = CompletionFace(request_id(request), data["model"], body.wants_usage)
-        return replies.answered(request, ask, stream=data["stream"], use_cache=data["use_cache"], face=face)
+        return replies.reply(request, ask, stream=data["stream"], use_cache=data["use_cache"], face=face)
 
 
-def _held(ask: Ask, collection: str | None) -> Ask:
-    """The question, held to the collection that its model stands for."""
+def _within(ask: Ask, collection: str | None) -> Ask:
+    """The question, limited to the collection that its model stands for."""
     if collection is None:
         return ask
     if ask.collection is not None:

@@ -1,17 +1,18 @@
-"""The models that a caller may name: answers from all it may read, answers from one collection, and the vectors."""
+"""The models that a caller may name: one that answers from all, one for each collection, and one for embeddings."""
 
 from typing import Any, Final
 
 from accounts.tenancy import TenantQuerySet
 from apikeys.callers import Caller
-from documents import access, spaces
+from documents import access
+from documents.embedding import spaces
 from documents.embedding_space import EmbeddingSpace
 from documents.models import Collection
 from ragsite.lib.errors import FieldError, Invalid, NotFound
 
 ALL: Final = "ragsite"
 _PREFIX: Final = f"{ALL}/"
-# A list of thousands is no choice, and the client has no pages of it. Those past it can be named all the same.
+# Clients read no further pages of this list. Collections beyond it can be named all the same.
 MOST_LISTED: Final = 500
 
 Model = dict[str, Any]
@@ -23,7 +24,7 @@ def listed(caller: Caller) -> list[Model]:
 
 
 def one(caller: Caller, name: str) -> Model:
-    """Raises NotFound, alike for what is unknown and for what the caller may not read."""
+    """Raises NotFound, also for a collection that the caller may not read."""
     if name == ALL:
         return _all(caller)
     if name.startswith(_PREFIX):
@@ -32,7 +33,7 @@ def one(caller: Caller, name: str) -> Model:
 
 
 def collection(caller: Caller, name: str) -> str | None:
-    """The collection, by its id, that a model for answers is held to; None: as the caller is. Raises NotFound."""
+    """The id of the collection that a model answers from; None: from all that the caller may read. Raises NotFound."""
     if name == ALL:
         return None
     if not name.startswith(_PREFIX):
@@ -41,7 +42,7 @@ def collection(caller: Caller, name: str) -> str | None:
 
 
 def space(name: str, *, dimensions: int | None = None) -> EmbeddingSpace:
-    """The space that serves, if that is its model: vectors of another are not comparable. Raises NotFound or Invalid."""
+    """The active space, if `name` is its model: only its vectors can be compared. Raises NotFound or Invalid."""
     active = spaces.active()
     if name != active.model:
         raise _unknown(name)

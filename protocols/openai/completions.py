@@ -1,4 +1,4 @@
-"""An answer as OpenAI's API gives it: whole, or as the chunks of a stream."""
+"""Formats an answer as OpenAI's API does: whole, or as the chunks of a stream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from ragsite.lib import compact, server_sent
 from ragsite.lib.identifiers import made_at
 
 _DONE: Final = server_sent.framed(b"[DONE]")
-# What an answer tells besides what OpenAI's have.
+# The fields of an answer that OpenAI's does not have.
 _OURS: Final = ("sources", "unsupported", "from_cache")
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionFace:
-    """Of `POST /v1/chat/completions`. `id`: the request's; `model`: the name that it was asked by."""
+    """The format of `POST /v1/chat/completions`. `id` is the request's; `model` is the name in the request."""
 
     id: UUID
     model: str
@@ -41,7 +41,7 @@ class CompletionFace:
         return self._chunk({"role": "assistant", "content": "", "refusal": None})
 
     def source(self, entry: Mapping[str, Any]) -> bytes:
-        return b""  # they are in the last chunk
+        return b""  # the last chunk has all sources
 
     def token(self, text: str) -> bytes:
         return self._chunk({"content": text})
@@ -55,7 +55,7 @@ class CompletionFace:
         return last + _DONE
 
     def failed(self, problem: Mapping[str, Any]) -> bytes:
-        """The client raises what it finds under `error`. No [DONE] follows: it is not done."""
+        """Clients raise what stands under `error`. No [DONE] follows, since the answer is not complete."""
         return _event(errors.body(problem))
 
     def _chunk(self, delta: Mapping[str, Any], *, finish_reason: str | None = None, **more: Any) -> bytes:

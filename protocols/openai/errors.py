@@ -1,4 +1,4 @@
-"""What is wrong with a request, as OpenAI's clients understand it."""
+"""Errors as OpenAI's clients understand them."""
 
 from typing import Any, Final
 
@@ -6,7 +6,7 @@ from ragsite.lib import error_forms
 from ragsite.lib.error_forms import Document, Told
 
 _BUDGET_SPENT: Final = 402
-# Its clients know a spent budget as a 429 of this type, and would ask again, twice, if nobody told them not to.
+# Clients know a spent budget as a 429 of this type. A header tells them not to ask twice more, as they would.
 _QUOTA: Final = "insufficient_quota"
 _TYPES: Final = {_BUDGET_SPENT: _QUOTA, 429: "requests"}
 _CODES: Final = {
@@ -29,7 +29,7 @@ def told(document: Document) -> Told:
 
 
 def body(document: Document) -> dict[str, Any]:
-    """`param` and `code` are those of the first field that is wrong; the message names some more."""
+    """`param` and `code` are those of the first wrong field; the message names some more."""
     fields = document.get("errors", [])
     default = "server_error" if document["status"] >= 500 else "invalid_request_error"
     return {

@@ -1,4 +1,4 @@
-"""The parameters of OpenAI's API that change nothing here, and those that ask for what ragsite does not do."""
+"""The parameters of OpenAI's API that are ignored here, and those that are refused."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,12 +9,12 @@ from ragsite.lib.fields import StrictBoolean, StrictInteger, StrictText
 
 _MAX_NAME: Final = 200
 
-# Any of these values asks for nothing, whatever the parameter.
+# Values that ask for nothing, for any parameter.
 _NOTHING: Final[Sequence[Any]] = (None, False, 0, "", [], {})
 
 
 class Unsupported(serializers.Field[Any, Any, Any, Any]):
-    """Asks for what there is none of: refused, so that nobody takes its silence for a yes."""
+    """Refuses a parameter for something that ragsite does not do: ignored, it would seem to be done."""
 
     def __init__(self, *harmless: Any) -> None:
         super().__init__(required=False, allow_null=True)
@@ -36,8 +36,8 @@ class Number(serializers.FloatField):
         return super().to_internal_value(data)
 
 
-def heeded_nowhere() -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
-    """How a model is asked is for the site's settings to say; a client may send its own wishes, and they change nothing."""
+def ignored() -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
+    """Checked and then ignored: the site's settings decide how a model is asked."""
     optional: dict[str, Any] = {"required": False, "allow_null": True}
     name: dict[str, Any] = {**optional, "allow_blank": True, "max_length": _MAX_NAME}
     return {
@@ -59,6 +59,7 @@ def heeded_nowhere() -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
 
 
 def unsupported() -> Mapping[str, serializers.Field[Any, Any, Any, Any]]:
+    """Refused, unless the value asks for nothing."""
     return {
         "n": Unsupported(1),
         "stop": Unsupported(),

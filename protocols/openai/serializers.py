@@ -1,4 +1,4 @@
-"""The bodies of OpenAI's API, as far as ragsite knows them."""
+"""The bodies of OpenAI's API, as far as ragsite supports it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +58,7 @@ class ChatMessageIn(StrictSerializer):
     name = StrictText(required=False, allow_null=True, allow_blank=True, max_length=200)
 
     def to_internal_value(self, data: Any) -> Any:
-        # Clients send an answer back as they got it: with fields that are there, and empty.
+        # Clients send an answer back as they got it, with unknown fields that are empty.
         if isinstance(data, dict):
             data = {name: value for name, value in data.items() if name in self.fields or value}
         return super().to_internal_value(data)
@@ -75,12 +75,12 @@ class ChatCompletionIn(QueryIn):
 
     question = None  # type: ignore[assignment]  # DRF's way to leave it out: it is the last message
     model = StrictText(max_length=MAX_MODEL, help_text="`ragsite`, or `ragsite/` and a collection.")
-    messages = ChatMessageIn(many=True, allow_empty=False, max_length=MAX_MESSAGES)  # type: ignore[call-arg]  # the list's
+    messages = ChatMessageIn(many=True, allow_empty=False, max_length=MAX_MESSAGES)  # type: ignore[call-arg]
     stream = StrictBoolean(default=False, allow_null=True)
     stream_options = StreamOptionsIn(required=False, allow_null=True)
 
     def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), **parameters.heeded_nowhere(), **parameters.unsupported()}
+        return {**super().get_fields(), **parameters.ignored(), **parameters.unsupported()}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         said = [(message["role"], message.get("content") or "") for message in attrs["messages"]]

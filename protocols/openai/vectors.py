@@ -1,4 +1,4 @@
-"""Vectors of a client's own texts, by the model that the tenant's documents are embedded with."""
+"""Embeds a client's own texts with the model that the documents are embedded with."""
 
 import base64
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from apikeys import prices
 from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
-from documents import spaces
+from documents.embedding import spaces
 from documents.embedding_space import EmbeddingSpace
-from ragsite.lib import embeddings
-from ragsite.lib.embedding_cache import embed_cached
-from ragsite.lib.embeddings import Vectors
 from ragsite.lib.errors import ClientLeft, ModelTimeout
+from ragsite.lib.inference import embeddings
+from ragsite.lib.inference.embedding_cache import embed_cached
+from ragsite.lib.inference.embeddings import Vectors
 
 
 def embed(
     space: EmbeddingSpace, texts: Sequence[str], *, owner: object, purse: Purse
 ) -> tuple[Vectors, Spent]:
-    """The texts' vectors in a space, and what they took. Raises what `embeddings.embed` raises, and BudgetSpent.
+    """The texts' vectors in a space, and what they cost. Raises what `embeddings.embed` raises, and BudgetSpent.
 
-    `owner`: the tenant, whose cache of vectors it is. A text that was in it counts all the same: which ones were is
-    nobody's to know.
+    `owner`: the tenant, whose cached vectors are used. A cached text costs as much as a new one, so that the cost does
+    not tell what others have asked.
     """
     model = spaces.model(space)
     tokens = embeddings.count_tokens(model, texts)
@@ -33,10 +33,10 @@ def embed(
     try:
         found = embed_cached(model, texts, space=space.pk, owner=owner)
     except (ClientLeft, ModelTimeout):
-        purse.take(spent)  # the endpoint was asked all the same
+        purse.take(spent)  # the endpoint was asked, and may bill it
         raise
     purse.take(spent)
-    # As the cache and the database keep them: a text's vector is the same, whether it was fresh or not.
+    # In half precision, as the cache and the database have them: a text's vector is the same, cached or not.
     return found.astype("<f2").astype("<f4"), spent
 
 

@@ -1,1 +1,1 @@
-"""Answers that were made before, or are being made for somebody else: one for all who ask the same."""
+"""The answer cache, and making an answer once for all who ask the same at the same time."""

@@ -1,13 +1,13 @@
-"""Answers kept in Redis: by tenant, by what the caller may read, by corpus version, by question and parameters.
+"""The answer cache in Redis. An answer is kept by tenant, by rights, by corpus version, and by question and parameters.
 
-    answer:{tenant}:{rights}:{version}:{digest}   an answer, sealed; it ends by its own time to live
-    cached:{tenant}:used                          when each was last used; the longest unused makes way
-    cached:{tenant}:ends                          when each ends
+    answer:{tenant}:{rights}:{version}:{digest}   a sealed answer, with a time to live
+    cached:{tenant}:used                          when each was last used; the longest unused is evicted first
+    cached:{tenant}:ends                          when each expires
     cached:{tenant}:sizes                         how many bytes each has, and their `total`
-    cache:{tenant}                                hits, misses and evictions, ever since
+    cache:{tenant}                                counts of hits, misses and evictions
 
-`shelf.lua` keeps these together; `apikeys/admit.lua` finds answers and notes their use. What they do not know of, after
-a loss of Redis or of a part of it, ends by its time to live.
+`shelf.lua` keeps these consistent; `apikeys/admit.lua` finds answers and notes their use. Answers that they lose track
+of, because Redis lost data, still expire by their time to live.
 """
 
 import json
@@ -27,12 +27,12 @@ from accounts.models import Tenant
 from apikeys.callers import Caller
 from queries.answers import Ask
 from queries.caching.seals import Kept, seal, unseal
-from queries.generating import makers
+from queries.generating import recipe
 from ragsite.lib import redis_client
-from ragsite.lib.leases import Lease
+from ragsite.lib.concurrency.leases import Lease
 
-OUTCOME_SECONDS = 10  # for whoever waits for it, and looks a few times a second
-_AT_ONCE = 1_000  # entries that one call of the script takes out at most
+OUTCOME_SECONDS = 10  # those who wait for it look a few times a second
+_AT_ONCE = 1_000  # the most entries that one call of the script removes
 _EVERY_VERSION = 2**53 - 1
 # KEYS: the tenant's counters, when each answer was last used. ARGV: hits, misses, the entry that was used ('' = none).
 _COUNT = redis_client.Script("""
@@ -48,14 +48,14 @@ _SHELF = redis_client.Script((Path(__file__).parent / "shelf.lua").read_text(enc
 
 
 class Limits(NamedTuple):
-    """How long a tenant's answers are kept, and how much room they have."""
+    """How many seconds a tenant's answers are kept, and how many bytes they may take."""
 
     seconds: int
     room: int
 
 
 class Name(NamedTuple):
-    """What an answer is kept under."""
+    """The parts of the key that an answer is kept under."""
 
     tenant_id: UUID
     rights: str
@@ -63,7 +63,7 @@ class Name(NamedTuple):
     digest: str
 
     def __str__(self) -> str:
-        """The key in Redis; `admit.lua` makes the same."""
+        """The key in Redis; `admit.lua` builds the same."""
         return f"{_prefix(self.tenant_id)}{self.entry}"
 
     @property
@@ -72,10 +72,10 @@ class Name(NamedTuple):
 
 
 def digest(ask: Ask) -> str:
-    """Names an answer by all that decides it, besides tenant, rights and corpus version."""
-    # Neither NFKC nor casefold: 10² is not 102, and a Maße no Masse.
+    """A hash of all that decides an answer, besides tenant, rights and corpus version."""
+    # Neither NFKC nor casefold, which confuse 10² with 102 and Maße with Masse.
     plain = " ".join(unicodedata.normalize("NFC", ask.question).lower().split())
-    decided_by = _ENCODER.encode([plain, ask.parameters(), makers.named()])
+    decided_by = _ENCODER.encode([plain, ask.parameters(), recipe.current()])
     return sha256(decided_by.encode()).hexdigest()
 
 
@@ -87,7 +87,7 @@ def name(caller: Caller, version: int, digest: str) -> Name:
 
 
 def outcome(name: Name, token: str) -> str:
-    """Where a flight leaves what came of it, when that is not in the cache."""
+    """The key under which a leader leaves its error, or an answer that the cache has no room for."""
     return f"outcome:{name}:{token}"
 
 
@@ -95,7 +95,7 @@ def outcome(name: Name, token: str) -> str:
 
 
 def find(name: Name) -> Kept | None:
-    """For callers without a key, whose admission has not looked already."""
+    """The cached answer, for callers whose admission has not looked for it."""
     try:
         stored: Any = redis_client.guarded(lambda client: client.get(str(name)))
         kept = unseal(str(name), stored)
@@ -111,13 +111,13 @@ def find(name: Name) -> Kept | None:
 
 
 def count_miss_instead(tenant_id: UUID) -> None:
-    """What admission counted as a hit was no answer."""
+    """Corrects a hit that admission counted: what it found was not a valid answer."""
     with suppress(*redis_client.DOWN):
         _count(tenant_id, hits=-1, misses=1)
 
 
 def count_hit_instead(tenant_id: UUID) -> None:
-    """What was counted as a miss got the answer that was just being made for somebody else."""
+    """Corrects a miss: the request got the answer that was being made for another."""
     with suppress(*redis_client.DOWN):
         _count(tenant_id, hits=1, misses=-1)
 
@@ -131,7 +131,7 @@ def _count(tenant_id: UUID, *, hits: int, misses: int, used: str = "") -> None:
 
 
 def limits(tenant: Tenant) -> Limits:
-    """A tenant's, within what the site allows."""
+    """The tenant's limits, within those of the site."""
     seconds = settings.ANSWER_CACHE_SECONDS if tenant.cache_seconds is None else tenant.cache_seconds
     room = settings.ANSWER_CACHE_BYTES if tenant.cache_bytes is None else tenant.cache_bytes
     seconds = min(seconds, settings.ANSWER_CACHE_MAX_SECONDS)
@@ -147,10 +147,10 @@ def keep(
     lease: Lease | None = None,
     seconds: int | None = None,
 ) -> None:
-    """An answer that cannot be kept, because Redis is down or there is no room for it, is made again next time.
+    """Keeps an answer. Without Redis, or without room for it, nothing is kept, and the answer is made again next time.
 
-    `within`: the tenant's limits. `body`: `Answer.body`. `lease`: that of the flight which made it. It ends in the same step, and whoever
-    waits for it finds the answer. `seconds`: for how long at most, where that is less than the tenant's answers are kept.
+    `within`: the tenant's limits. `body`: `Answer.body`. `seconds`: a shorter time to live than the tenant's. `lease`:
+    that of the flight that made the answer. It is released in the same step, and those who wait find the answer.
     """
     value = seal(str(name), query_id, body)
     token, flight = (lease.token, lease.name) if lease else ("", "")
@@ -170,7 +170,7 @@ def keep(
 
 
 def statistics(tenant: Tenant) -> dict[str, Any]:
-    """The numbers of a tenant's cache, of what can still be found in it; raises one of `redis_client.DOWN`."""
+    """The numbers of a tenant's cache, after removing what has expired; raises one of `redis_client.DOWN`."""
     tenant_id, within, version = tenant.pk, limits(tenant), corpus.version(tenant.pk) or 0
 
     def read(client: Redis) -> list[Any]:
@@ -197,7 +197,7 @@ def statistics(tenant: Tenant) -> dict[str, Any]:
 
 
 def forget(tenant_id: UUID) -> None:
-    """Ends every cached answer of a tenant: they are of a version that is no more. What is known is deleted too."""
+    """Invalidates all cached answers of a tenant by raising its corpus version, then deletes them."""
     corpus.bump(tenant_id)
     redis_client.attempted(lambda client: _tidy_all(client, tenant_id, version=_EVERY_VERSION, room=0))
 
@@ -216,7 +216,7 @@ def _tidy(
     flight: Sequence[str] = (),
     put: Sequence[str | bytes | int] = (),
 ) -> int:
-    """How many entries were taken out; for the rest see the script."""
+    """Runs `shelf.lua`; returns how many entries it removed."""
     names = [*_shelf(tenant_id), _counters(tenant_id), corpus.copy(tenant_id), *flight]
     taken_out: int = _SHELF(client, keys=names, arguments=[_prefix(tenant_id), version, room, *put])
     return taken_out

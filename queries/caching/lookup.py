@@ -1,4 +1,4 @@
-"""Where the answer to a request's question is looked for in the cache, and what is on record of one that was there."""
+"""Looks for the answer to a request in the cache, and records a hit."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,25 +14,25 @@ from queries.answers import Ask
 from queries.caching import cache
 from queries.caching.cache import Name
 from queries.caching.seals import Kept, unseal
-from queries.history import Hit
-from ragsite.lib import turns
+from queries.history import CacheHit
+from ragsite.lib.concurrency import computing
 from ragsite.lib.middleware import elapsed_ms, request_id
 
 
 class Place(Protocol):
-    """`name`: under which an answer is kept; None where none is."""
+    """Where to look for the answer. `name` is the one that it would be kept under; None: it is not cached."""
 
     @property
     def name(self) -> Name | None: ...
 
     def find(self) -> Kept | None:
-        """What is there, on record as this request's answer."""
+        """The cached answer, after recording that this request was given it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Nowhere:
-    """While the corpus is changing or Redis is down, and for who asks past the cache."""
+    """For requests that bypass the cache, and while the corpus is changing or Redis is down."""
 
     name: None = None
 
@@ -42,14 +42,14 @@ class Nowhere:
 
 @dataclass(frozen=True, slots=True)
 class AtAdmission:
-    """A key's admission has looked, and has recorded what it took for a hit. `stored`: as it stands in Redis."""
+    """The admission of the request's key has looked already. `stored` is what it found, and recorded as a hit."""
 
     request: Request
     name: Name
     stored: bytes | None
 
     def find(self) -> Kept | None:
-        """What is no answer was no hit; the request's own record corrects that one (`apikeys.usage.write`)."""
+        """If `stored` is not a valid answer it counts as a miss; the request's own record of use corrects the hit's."""
         if self.stored is None:
             return None
         kept = unseal(str(self.name), self.stored)
@@ -62,7 +62,7 @@ class AtAdmission:
 
 @dataclass(frozen=True, slots=True)
 class InCache:
-    """Nobody has looked yet: for people, and for keys whose admission knew no version, after a quiet minute."""
+    """Nobody has looked yet: for people, and for keys whose admission did not know the corpus version."""
 
     request: Request
     caller: Caller
@@ -88,17 +88,17 @@ def place(request: Request, caller: Caller, ask: Ask) -> Place:
 
 
 def record(request: Request, caller: Caller, ask: Ask, *, kept: Kept) -> None:
-    """That a request was given an answer that somebody else's made; the record of use follows at its end."""
+    """Records in the history that a request was given a kept answer. Its record of use is written at its end."""
     tabs.of(request_id(request)).from_cache = True
-    hit = Hit(
+    hit = CacheHit(
         id=request_id(request),
         tenant_id=caller.tenant_id,
         key_id=caller.key_id,
         user_id=caller.person_id,
         question=ask.question,
-        answer=kept.query_id,
+        origin=kept.query_id,
         milliseconds=elapsed_ms(request),
         conversation_id=ask.conversation,
     )
-    with turns.turn(for_client=False):  # hundreds may have waited for one answer
-        history.save_hits([hit])
+    with computing.slot(for_client=False):  # hundreds may have waited for one answer
+        history.save_cache_hits([hit])

@@ -1,7 +1,6 @@
-"""Seals over what stands in Redis: what somebody else wrote there, or what was written for another name, is nothing.
+"""Seals on what ragsite stores in Redis: a value that someone else wrote, or that belongs to another name, is ignored.
 
-A seal is a keyed hash over the value's own name and content. Under it stand the id of the query that was answered,
-and JSON.
+The seal is a keyed hash of the value's name and content. The content is the id of a query, then JSON.
 """
 
 import json
@@ -19,8 +18,7 @@ ID_CHARACTERS = 36
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer that was made before, or for somebody else: which query's it is, and the JSON object of what all its
-    askers share."""
+    """An answer made for another request: the id of its query, and what everyone may be given of it, as JSON."""
 
     query_id: UUID
     body: bytes
@@ -37,7 +35,7 @@ def seal(name: str, query_id: UUID, body: bytes) -> bytes:
 
 
 def unseal(name: str, stored: bytes | None) -> Kept | None:
-    """What was stored under this name; None for anything else."""
+    """What was sealed under this name; None if the seal does not match."""
     if stored is None or len(stored) <= SEAL_BYTES + ID_CHARACTERS:
         return None
     content = stored[SEAL_BYTES:]

@@ -1,16 +1,16 @@
--- A tenant's shelf of cached answers: puts one there, in the room that the tenant has, and clears what is over. The
--- answers themselves end by their own time to live; what is known of them here is kept exact by this script alone.
+-- Keeps the cached answers of a tenant: adds one, evicts others to make room for it, and removes what has expired. The
+-- answers expire by themselves; this script alone changes what is known of them here, and so keeps it exact.
 --
--- KEYS: when each answer was last used, when each ends, how many bytes each has (and `total`), the tenant's counters,
---       the copy of its corpus version, the lease of the flight that got the answer, the place of its outcome.
--- ARGV: what the names of its answers begin with, the version that counts, the room in bytes, and to put an answer:
---       its entry (the rest of its name), the answer, milliseconds to live, the lease's token ('' = none),
---       milliseconds that an outcome is left for who waits.
--- Returns how many entries were taken out; at MOST there may be more.
+-- KEYS: when each answer was last used, when each expires, how many bytes each has (and `total`), the tenant's counters,
+--       the copy of its corpus version, the lease of the leader that made the answer, the key for its outcome.
+-- ARGV: the prefix of the answers' keys, the corpus version, the room in bytes; and to add an answer:
+--       its entry (the rest of its key), the answer, milliseconds to live, the lease's token ('' = none),
+--       milliseconds to live of an outcome.
+-- Returns how many entries were removed; if that is MOST, there may be more to remove.
 
-redis.replicate_commands() -- Redis before 7 asks for it, because TIME differs from run to run
+redis.replicate_commands() -- required before Redis 7, because TIME differs from run to run
 
-local MOST = 1000 -- a few milliseconds, in which everybody else waits
+local MOST = 1000 -- takes a few milliseconds, in which Redis does nothing else
 local used, ends, sizes, counters, corpus, lease, outcome = unpack(KEYS)
 local prefix, version, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local entry, answer = ARGV[4], ARGV[5]
@@ -34,7 +34,7 @@ local function total()
   return tonumber(redis.call('HGET', sizes, 'total') or 0)
 end
 
--- What has ended, and what is of an older version: nobody has asked for that since, so that it is the longest unused.
+-- What has expired, and what is of an older version: it is not asked for any more, and so is the longest unused.
 for _, one in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0, MOST)) do take_out(one) end
 local function longest_unused() return redis.call('ZRANGE', used, 0, 0)[1] end
 local one = longest_unused()
@@ -45,7 +45,7 @@ end
 
 if entry and redis.call('HEXISTS', sizes, entry) == 1 then take_out(entry) end
 local wanted = answer and #answer or 0
--- Where the corpus has changed meanwhile the answer is of a version that nobody asks for any more.
+-- An answer of an older version than the corpus has by now is not asked for any more.
 local known = redis.call('HMGET', corpus, 'version', 'pending')
 local is_old = tonumber(known[1] or 0) > version or tonumber(known[2] or 0) > version
 local fits = wanted <= room and not (entry and is_old)
@@ -71,9 +71,9 @@ if entry and fits then
 end
 
 if entry and ARGV[7] ~= '' then
-  -- Another leads by now where this lease had ended: the flight is that one's.
+  -- If our lease had expired, there is another leader by now, and the lease is that one's.
   if redis.call('GET', lease) == ARGV[7] then redis.call('DEL', lease) end
-  -- Who waits finds the answer in the cache, or else here.
+  -- Those who wait find the answer in the cache, or else here.
   if not fits then redis.call('SET', outcome, answer, 'PX', ARGV[8]) end
 end
 return out

@@ -1,1 +1,1 @@
-"""Conversations: what was said before, and what a follow-up means after it."""
+"""Conversations: what was said before a question, and what a follow-up means after it."""

@@ -16,15 +16,9 @@ from apikeys import callers, retries
 from apikeys.permissions import CanQuery, HasBudget
 from queries import replies
 from queries.chats import conversations
+from queries.chats.serializers import ChatIn, ChatOut, ConversationIn, ConversationOut, ConversationPageOut
 from queries.models import Conversation
-from queries.serializers import (
-    ChatIn,
-    ChatOut,
-    ConversationIn,
-    ConversationOut,
-    ConversationPageOut,
-    HistoryOut,
-)
+from queries.serializers import HistoryOut
 from ragsite.lib import server_sent
 from ragsite.lib.api import Pages
 from ragsite.lib.middleware import request_id
@@ -57,13 +51,13 @@ class ChatView(GenericAPIView[Conversation]):
         body = ChatIn(data=request.data)
         body.is_valid(raise_exception=True)
         sent = body.validated_data
-        ask = conversations.asked(
+        ask = conversations.in_conversation(
             callers.of(request),
             body.ask(),
             conversation_id=sent.get("conversation_id"),
             query_id=request_id(request),
         )
-        return replies.answered(request, ask, stream=sent["stream"], use_cache=sent["use_cache"])
+        return replies.reply(request, ask, stream=sent["stream"], use_cache=sent["use_cache"])
 
 
 class LatestFirst(Pages):
@@ -71,7 +65,8 @@ class LatestFirst(Pages):
 
 
 class ConversationsView(ListAPIView[Conversation]):
-    """Conversations, the one that was asked in last first: a key's own, a user's own, or all of a business user's tenant."""
+    """Conversations, the one that was asked in last first: a key's own, a user's own, or all of a business user's
+    tenant."""
 
     permission_classes = [CanQuery]
     serializer_class = ConversationOut

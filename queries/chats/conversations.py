@@ -1,6 +1,6 @@
-"""Conversations: whose they are, what was said in them, and how a message enters one.
+"""Conversations: who may see them, what was said in them, and how a message is added to one.
 
-A conversation begins with its first answer, and has that question's id: a question that failed begins none.
+A conversation begins with the first question that is answered, and has that question's id.
 """
 
 from dataclasses import replace
@@ -24,13 +24,13 @@ from ragsite.lib import unseen
 from ragsite.lib.errors import NotFound
 
 MAX_TITLE = 100
-# How far a conversation reaches back into the next answer: what was said before that is hardly meant any more.
+# How much of a conversation a question is understood by: what was said earlier is hardly ever meant.
 MOST_EXCHANGES = 10
 MOST_CHARACTERS = 16_000
 
 
 class Message(Protocol):
-    """A row of history that is about to be written."""
+    """A row of the history that is about to be written: a `Query` or a `CacheHit`."""
 
     @property
     def id(self) -> UUID: ...
@@ -47,22 +47,25 @@ class Message(Protocol):
 
 
 def visible(caller: Caller) -> TenantQuerySet[Conversation]:
-    """Whoever may see the tenant's history sees, renames and deletes its conversations; others do so with their own."""
+    """The conversations that the caller may see and change: all of the tenant's for a business user, else `own`."""
     if caller.key_id is None and caller.is_business:
         return Conversation.objects.for_tenant(caller.tenant_id)
     return own(caller)
 
 
 def own(caller: Caller) -> TenantQuerySet[Conversation]:
-    """Those that the caller may ask in: a person's own, or those of a key and of the keys in its line."""
+    """The conversations that the caller may ask in: a user's own, or those of a key's line (`keys.line`)."""
     conversations = Conversation.objects.for_tenant(caller.tenant_id)
     if caller.key_id is None:
         return conversations.filter(user=caller.user_id)
     return conversations.filter(key__in=keys.line(caller.tenant_id, caller.key_id).values("pk"))
 
 
-def asked(caller: Caller, ask: Ask, *, conversation_id: UUID | None, query_id: UUID) -> Ask:
-    """The question with what was said before it; without a conversation it begins one. NotFound for one of others."""
+def in_conversation(caller: Caller, ask: Ask, *, conversation_id: UUID | None, query_id: UUID) -> Ask:
+    """The question with what was said before it. Without `conversation_id` it begins a conversation.
+
+    Raises NotFound for a conversation that the caller may not ask in.
+    """
     if conversation_id is None:
         return replace(ask, conversation=query_id)
     conversation = own(caller).one(conversation_id)
@@ -70,10 +73,9 @@ def asked(caller: Caller, ask: Ask, *, conversation_id: UUID | None, query_id: U
 
 
 def turns(conversation: Conversation, caller: Caller) -> tuple[Turn, ...]:
-    """The latest questions that were answered, with their answers, oldest first, as far as the caller may still read
-    what the answers were made of.
+    """The latest answered questions and their answers, oldest first, as far as the caller may still read the sources.
 
-    Without the answers' citations: their numbers would name sources of the next answer.
+    The answers are without citations, whose numbers would name sources of the next answer.
     """
     answered = messages(conversation).exclude(status=Query.Status.FAILED).order_by("-id")
     latest = list(answered.values_list("pk", "question", "answer")[:MOST_EXCHANGES])
@@ -93,9 +95,10 @@ def turns(conversation: Conversation, caller: Caller) -> tuple[Turn, ...]:
 
 
 def _closed(caller: Caller, answered: TenantQuerySet[Query]) -> set[UUID]:
-    """Those of the answers that have a source in a collection that is closed to the caller, now or when it was deleted.
+    """The queries whose answers have a source in a collection that the caller may not read.
 
-    A document that is gone closes nothing by itself: what it said was seen.
+    A document that is gone counts as being in the collection that it was in. Its removal alone closes nothing: what it
+    said was seen.
     """
     if caller.collections is None:
         return set()
@@ -118,10 +121,10 @@ def messages(conversation: Conversation) -> TenantQuerySet[Query]:
 
 
 def enter(message: Message, *, answered: bool) -> UUID | None:
-    """The conversation that a message stands in, to be called in the transaction that writes it.
+    """Adds a message to its conversation, and returns the conversation's id. Called in the transaction that writes it.
 
-    None where it is in none, where it has failed to begin one, and where the conversation was deleted meanwhile. Holds
-    the conversation until the transaction ends, so that nobody deletes it in between.
+    Returns None where the message is in no conversation, where it failed and would have begun one, and where the
+    conversation was deleted meanwhile. The conversation cannot be deleted until the transaction ends.
     """
     if message.conversation_id is None:
         return None
@@ -144,26 +147,26 @@ def _begun(message: Message) -> UUID | None:
         with transaction.atomic():
             Conversation.objects.for_tenant(message.tenant_id).bulk_create([row], ignore_conflicts=True)
             connection.check_constraints()
-    except IntegrityError:  # whoever asks was deleted while it was being answered
+    except IntegrityError:  # the key or user was deleted while the question was being answered
         return None
     return message.id
 
 
 def title(text: str) -> str:
-    """What a conversation may be called: at most 100 characters of a text, on one line."""
-    line = plain(text)
-    cut = shorten(line, MAX_TITLE, placeholder="…")  # between words, of which the first may be too long
+    """A title for a conversation: the beginning of a text, at most 100 characters on one line."""
+    line = one_line(text)
+    cut = shorten(line, MAX_TITLE, placeholder="…")  # cuts between words; only "…" if the first is too long
     return cut if cut != "…" else f"{line[: MAX_TITLE - 1]}…"
 
 
-def plain(text: str) -> str:
-    """A text on one line, without what hides or turns the characters around it; empty where nothing else is in it."""
+def one_line(text: str) -> str:
+    """A text on one line, without characters that are invisible or change the direction of writing; may be empty."""
     seen = " ".join(unseen.visible(text).split())
     return seen if seen.strip(unseen.JOINERS + " ") else ""
 
 
 def rename(conversation: Conversation, *, title: str) -> None:
-    """NotFound where it was deleted in the meantime."""
+    """Raises NotFound where it was deleted meanwhile."""
     rows = Conversation.objects.for_tenant(conversation.tenant_id).filter(pk=conversation.pk)
     if not rows.update(title=title):
         raise NotFound("There is no such conversation.")
@@ -172,9 +175,10 @@ def rename(conversation: Conversation, *, title: str) -> None:
 
 @transaction.atomic
 def delete(conversation: Conversation) -> None:
-    """Its messages stay in the history, as records of use do, and are in no conversation any more."""
+    """Deletes a conversation. Its messages stay in the history, outside any conversation, as do the records of use."""
     tenant_id = conversation.tenant_id
-    # Held first: a message that is being written into it is either there by then, or finds that it is no more.
+    # Locked first: a message that is being written meanwhile is either there by now, or will find the conversation
+    # gone.
     held = Conversation.objects.for_tenant(tenant_id).select_for_update().one(conversation.pk)
     Query.objects.for_tenant(tenant_id).filter(conversation=held.pk).update(conversation=None)
     held.delete()

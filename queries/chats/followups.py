@@ -1,7 +1,7 @@
-"""Follow-ups: what a question leaves to its conversation is put into it, so that it can be looked for by itself.
+"""Puts into a follow-up what it leaves to its conversation, so that it can be searched for by itself.
 
-A chat model writes it anew where there is one. Without one, or where it fails, a rule does: a question that leans on
-what was said before takes over the subject of the question before it.
+A chat model rewrites it, where there is one. Where there is none, or where it fails, a rule adds to a question that
+leans on the conversation the subject of the question before it.
 """
 
 import re
@@ -11,21 +11,21 @@ from time import perf_counter
 from typing import Final
 
 from apikeys.purses import Purse
-from documents import lexical
+from documents.searching import lexical
 from queries.answers import Turn
 from queries.checking import citations
 from queries.generating import generation, prompts
 
 Rarity = Callable[[str], Mapping[str, float]]
-"""The inverse document frequency, in the corpus that is asked, of each index term of a text that it has."""
+"""Gives the inverse document frequency of each index term in a text that the corpus has."""
 
-# How many words are taken over; of these, from a question without names, and names from an answer.
+# The most words that are taken over; the most of them from a question without names; the most names from an answer.
 MOST_TAKEN: Final = 6
 MOST_WORDS: Final = 3
 MOST_OF_ANSWER: Final = 2
-TAKEN_OVER: Final = 0.25
-FEW_WORDS: Final = 1  # a question of so few words that mean something by themselves leans
-LONGEST_WORD: Final = 40  # a longer one is no word: an address, or a clause of a script without spaces
+TAKEN_OVER: Final = 0.25  # the weight of a word that was taken over, against 1 for the question's own
+FEW_WORDS: Final = 1  # a question with no more index terms than this leans on the conversation
+LONGEST_WORD: Final = 40  # longer ones are addresses, or clauses in a script without spaces
 
 _LEANING = re.compile(
     r"\b(?:it|its|itself|they|them|their|theirs|themselves|this|that|these|those|he|him|his|himself|she|her|hers|herself"
@@ -33,26 +33,26 @@ _LEANING = re.compile(
     r"|^\W*(?:and|but|or|so|also|what about|how about|what of|why not)\b",
     re.IGNORECASE,
 )
-_SOMEBODY = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.IGNORECASE)
+_PERSON = re.compile(r"\b(?:he|him|his|himself|she|her|hers|herself)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w(?:[\w'’.,:/_-]*\w)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Standalone:
-    """What is looked for, and how long it took to say so."""
+    """The question to search for, and the milliseconds that it took to find it."""
 
     text: str
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 def standalone(question: str, turns: Sequence[Turn], *, rarity: Rarity, purse: Purse) -> Standalone:
-    """The question as it is meant after these turns, oldest first; the question itself where it leaves nothing out."""
+    """The question as it is meant after these turns, oldest first; unchanged where it leaves nothing out."""
     if not turns:
         return Standalone(question)
     started = perf_counter()
     text = ""
     if generation.is_by_model():
-        from queries.chats import rewriting  # noqa: PLC0415  what it imports is dear, and needed only here
+        from queries.chats import rewriting  # noqa: PLC0415  slow to load, and needed only here
 
         text = rewriting.rewritten(question, turns, purse=purse)
     text = text or by_rule(question, turns, rarity=rarity)
@@ -60,7 +60,7 @@ def standalone(question: str, turns: Sequence[Turn], *, rarity: Rarity, purse: P
 
 
 def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
-    """The question with what it takes over, which the question before it may have taken over as well."""
+    """The question with the words that it takes over. The question before it may have taken them over itself."""
     if not leans(question):
         return question
     weights = rarity("\n".join(turn.text for turn in turns))
@@ -77,27 +77,27 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
 
 
 def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:
-    """What words count when sentences are chosen: those that were taken over have told which passages are meant, and
-    count less than the question's own, or the sentence that answered the question before would be chosen again."""
+    """The weights of words for choosing sentences to quote. Words that were taken over count less than the question's;
+    otherwise the sentence that answered the question before would be chosen again."""
     own = set(lexical.terms(question))
     return {term: weight if term in own else TAKEN_OVER * weight for term, weight in idf.items()}
 
 
 def leans(question: str) -> bool:
-    """Whether a question points at what was said before, or says too little to stand by itself."""
+    """Whether a question refers to what was said before, or says too little by itself."""
     return _LEANING.search(question) is not None or len(set(lexical.terms(question))) <= FEW_WORDS
 
 
 def _carried(question: str, subject: Sequence[str], people: Sequence[str]) -> list[str]:
-    """What a question takes from before it. Names of the answer only where it speaks of somebody: otherwise they bring
-    back the passage that answered the question before."""
+    """The words that a question takes over. Names from the answer only if it speaks of a person: otherwise they would
+    bring back the passage that answered the question before."""
     if not leans(question):
         return []
-    return [*subject, *(people if _SOMEBODY.search(question) else [])]
+    return [*subject, *(people if _PERSON.search(question) else [])]
 
 
 def _subject(question: str, weights: Mapping[str, float]) -> list[str]:
-    """The names in a question; where there are none, its rarest words."""
+    """The names in a question, or without any its rarest words."""
     names = list(_names(question, weights))
     if names:
         return names
@@ -107,7 +107,7 @@ def _subject(question: str, weights: Mapping[str, float]) -> list[str]:
 
 
 def _names(text: str, weights: Mapping[str, float]) -> Iterator[str]:
-    """Words that are written as names, numbers and codes are, and that the corpus knows."""
+    """Words that look like names, numbers or codes, and that the corpus has."""
     for match in _WORD.finditer(text):
         word, before = match[0], text[: match.start()].rstrip(" \"'“‘(")
         begins = not before or before[-1] in ".?!:\n"
@@ -125,7 +125,7 @@ def _words(text: str) -> list[str]:
 
 
 def _new(subject: Sequence[str], question: str) -> list[str]:
-    """The first words of a subject, each once, that the question does not have itself."""
+    """The first words of a subject, without repetition, that the question does not have."""
     known = set(lexical.terms(question))
     taken = []
     for word in subject:

@@ -1,7 +1,7 @@
-"""Follow-ups rewritten by a chat model, in one short call. Only a site that has one imports this.
+"""Rewrites a follow-up by a chat model, in one short call. Imported only where there is a chat model.
 
-What the model says is looked for and shown, and is hostile all the same: it may name no number, address or code that
-the conversation does not have, and hide nothing.
+The model's text is hostile input, and it is searched for and shown. So it must not have a number, address or code that
+was not said in the conversation, or invisible characters.
 """
 
 import secrets
@@ -16,14 +16,15 @@ from queries.answers import Turn
 from queries.chats import conversations
 from queries.generating import chat_models, completion
 from queries.generating.bills import Bill
-from ragsite.lib import deadlines, llm
+from ragsite.lib.concurrency import deadlines
 from ragsite.lib.errors import BudgetSpent, ModelFailed, ModelTimeout, Unavailable
-from ragsite.lib.llm import ChatEndpoint
+from ragsite.lib.inference import llm
+from ragsite.lib.inference.llm import ChatEndpoint
 
-SECONDS = 2.0  # of the question's time, whose rest is the answer's
+SECONDS = 2.0  # of the time that the question has for its models
 MAX_TOKENS = 200
 LONGEST = 1_000
-# The latest turns tell what a follow-up means; of a long answer its beginning does.
+# The latest turns explain a follow-up; of a long answer, its beginning does.
 MOST_TURNS = 6
 LONGEST_TURN = 1_500
 
@@ -41,7 +42,7 @@ logger = structlog.get_logger(__name__)
 
 
 def rewritten(question: str, turns: Sequence[Turn], *, purse: Purse) -> str:
-    """The question as the model has it; empty where it has none that can be used."""
+    """The question as the model rewrites it; empty where the model fails or its text cannot be used."""
     messages = prompt(question, turns)
     said = ""
     try:
@@ -63,8 +64,8 @@ def prompt(question: str, turns: Sequence[Turn]) -> list[Mapping[str, str]]:
 
 
 def usable(text: str, said: Sequence[str]) -> str:
-    """The model's text on one line, or nothing where it is too long or has what was not said."""
-    line = conversations.plain(text)
+    """The model's text on one line; empty where it is too long or has a word that it must not have."""
+    line = conversations.one_line(text)
     if len(line) > LONGEST:
         return ""
     known = {word for text in said for word in _words(text)}
@@ -76,10 +77,10 @@ def _words(text: str) -> list[str]:
 
 
 def _is_plain(word: str) -> bool:
-    """Whether a word is made of letters, as no number, address, code or markup is."""
+    """Whether a word has only letters, unlike a number, address, code or markup."""
     return all(unicodedata.category(character)[0] in "LM" or character in _IN_WORDS for character in word)
 
 
 def _endpoint() -> ChatEndpoint:
-    """The first of the chat models alone: its answer would come before a fallback's."""
+    """The first chat model, without fallbacks: there is time for one call only."""
     return replace(completion.endpoint_of(chat_models.listed()[0]), max_tokens=MAX_TOKENS)

@@ -1,1 +1,1 @@
-"""What is done to an answer before anybody sees it: citations held to their sources, addresses and markup made harmless."""
+"""Checks an answer before it is shown: citations, addresses, markup, and whether its sources support it."""

@@ -1,8 +1,8 @@
-"""Addresses in an answer: those that no source contains are taken out.
+"""Removes addresses from an answer that stand in no source.
 
-What a reader's program makes links of is an address: anything with a scheme, `www.`, a mail address, a share's
-`\\\\host`, a domain with a path. A domain alone (or what looks like one, as "end.Next") gets a space behind its dots,
-which no program makes a link of.
+An address is whatever a reader's program may turn into a link: anything with a scheme, `www.`, a mail address, a
+share's `\\\\host`, a domain with a path. A domain alone (or what looks like one, such as "end.Next") gets a space after
+its dots, and then no program turns it into a link.
 """
 
 import re
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 REMOVED = "(address removed)"
-# Longer without a space is no word; as it may be a picture's data or worse, all of it goes.
+# A longer run without a space is no word. It may be a picture's data or worse, and is removed whole.
 LONGEST = 2_000
 
-# Scripts written without spaces, and what is as wide as their letters: an address ends where they begin.
+# Scripts that are written without spaces, and full-width characters: an address ends where they begin.
 APART = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U000323af"
 _RUN = re.compile(rf"[^\s<\[|{APART}]+")
 _PART = re.compile(rf"{_RUN.pattern}|\s+|[<\[|{APART}]")
@@ -47,14 +47,14 @@ _HEADLESS = re.compile(r"\.[^\W\d_]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What stands literally in the sources: addresses as far as their reader would take them, and names of hosts."""
+    """The addresses that stand literally in the sources, up to where a reader takes them to end, and the host names."""
 
     addresses: frozenset[str]
     hosts: frozenset[str]
 
 
 def known(texts: Iterable[str], *, names: Iterable[str] = ()) -> Known:
-    """`names` are where hosts may stand besides: a title may be that of a file."""
+    """`names` may hold host names too: a title such as "report.pdf" looks like one."""
     words = [word for text in texts for word in _RUN.findall(text) if _may_hold_one(word)]
     addresses = frozenset(address for word in words for address in _read(word))
     hosts = (host for text in [*words, *names] for host in _BARE.findall(text))
@@ -62,12 +62,12 @@ def known(texts: Iterable[str], *, names: Iterable[str] = ()) -> Known:
 
 
 def _may_hold_one(word: str) -> bool:
-    """Quick, for the many words that do not."""
+    """A quick test, since most words hold no address."""
     return ":" in word or "." in word or "@" in word or "//" in word or "\\" in word
 
 
 def _read(word: str) -> Iterator[str]:
-    """Each address in a word, up to its end, and up to the bracket or quotation mark that may end it before."""
+    """Each address in a word, up to the word's end and also up to a bracket or quotation mark that may end it."""
     position = 0
     while len(word) < LONGEST and (found := _ADDRESS.search(word, position)):
         rest = word[found.start() :]
@@ -84,15 +84,15 @@ def _core(text: str) -> str:
 
 
 def kept(text: Iterable[str], known: Known) -> Iterator[str]:
-    """A text that comes in pieces, without the addresses that are not known. A word is held back until it ends.
+    """Removes unknown addresses from a text that comes in pieces. A word is held back until it ends.
 
-    However it was cut, the same text comes out.
+    The result does not depend on where the text was cut.
     """
     before, at_address = "", False
     for parts in _parts(text):
         said = []
         for part in parts:
-            # A reader takes for the address whatever is written behind it without a space.
+            # A reader takes whatever follows an address without a space as part of it.
             if at_address and not part.isspace():
                 said.append(" ")
             at_address = False
@@ -104,7 +104,7 @@ def kept(text: Iterable[str], known: Known) -> Iterator[str]:
 
 
 def _parts(text: Iterable[str]) -> Iterator[list[str]]:
-    """Words, whole but for what is over LONGEST, and what stands between them."""
+    """Words, cut at LONGEST, and what stands between them."""
     held = ""
     for piece in text:
         parts = _PART.findall(held + piece)
@@ -116,10 +116,10 @@ def _parts(text: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _checked(word: str, before: str, known: Known) -> tuple[str, bool]:
-    """The word without an unknown address, and whether what is written behind it would belong to an address."""
+    """The word without an unknown address, and whether a reader would take what follows as part of an address."""
     if len(word) >= LONGEST:
         return REMOVED, False
-    # What ends in another script's letters may be the name of a host, of which this is the end.
+    # After letters of another script, this may be the end of a host's name.
     parted = " " if before.isalnum() and _HEADLESS.match(word) else ""
     found = _ADDRESS.search(word)
     if found is None:

@@ -1,11 +1,11 @@
-"""Checks the citations of an answer against the sources that were given. The answer is a model's: hostile input."""
+"""Removes citations of sources that were not given from an answer. The answer is a model's: hostile input."""
 
 import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
-# [3], [1, 4], [1-3] and [1][4]: what models write, in any script's digits and with any white space, since whoever
-# reads them may take any. A longer number cannot name a source.
+# [3], [1, 4], [1-3] and [1][4], as models write them: in any script's digits and with any white space, since a reader
+# may accept these. A number of more than three digits cannot name a source.
 _ITEM = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
 _BRACKET = rf"\[\s*{_ITEM}(?:\s*,\s*{_ITEM})*\s*\]"
 _CITATION = re.compile(_BRACKET)
@@ -25,9 +25,9 @@ def keep_given(answer: str, given: AbstractSet[int]) -> str:
 
 
 def checked(pieces: Iterable[str], given: AbstractSet[int]) -> Iterator[str]:
-    """The same for an answer that comes in pieces: a bracket is held back until it is known what it says.
+    """Like `keep_given`, for an answer that comes in pieces: a bracket is held back until it is complete.
 
-    However the answer was cut, the pieces that come out make up the same text.
+    The result does not depend on where the answer was cut.
     """
     held, started = "", False
     for piece in pieces:
@@ -45,7 +45,7 @@ def checked(pieces: Iterable[str], given: AbstractSet[int]) -> Iterator[str]:
 
 
 def _decided(text: str) -> int:
-    """How much of the text no later piece can change. White space at the end may turn out to be the answer's end."""
+    """How much of the text no later piece can change. White space is held back too, as the answer's end is stripped."""
     run = _RUN_ONLY.match(text[::-1])
     opening = text.find("[", len(text) - (run.end() if run else 0))
     return len((text if opening < 0 else text[:opening]).rstrip())
@@ -58,14 +58,14 @@ def _rewritten(text: str, given: AbstractSet[int]) -> str:
             return run[1] + kept
         if _stands_in_bracket(run):
             return "[]"
-        # The space before it goes too, unless it is all that parts two words.
+        # The space before it goes too, unless it separates two words.
         return run[1] if run[3] else ""
 
     return _RUN.sub(rewrite, text)
 
 
 def _stands_in_bracket(run: re.Match[str]) -> bool:
-    """Taking the [9] out of [[9]7] would make a [7] of it."""
+    """Whether it stands in another bracket: removing the [9] from [[9]7] would leave a [7]."""
     opening = run.string.rfind("[", 0, run.start())
     return opening >= 0 and bool(_NUMBERS_ONLY.fullmatch(run.string, opening + 1, run.start()))
 

@@ -1,10 +1,10 @@
-"""An answer made harmless. Whoever wrote it, a model or a document that is quoted, is taken for an attacker.
+"""Makes an answer harmless. Its author, whether a model or a document that is quoted, is treated as an attacker.
 
-A short chain of strict rewritings, and no parser of Markdown or HTML: what reads the answer in the end is not known,
-and each reads them differently. Each rewriting takes a text in pieces and gives the same text however it was cut.
-After the last one there is in the text
+A short chain of strict rewritings, and no parser of Markdown or HTML, because readers of the answer parse it in unknown
+and different ways. Each rewriting works on a text in pieces, and its result does not depend on where the text was cut.
+After the last one the text has
 
-- no character that is not seen or turns the direction of writing,
+- no character that is invisible or changes the direction of writing,
 - no citation of a source that was not given,
 - no address that does not stand literally in a source,
 - no `<` that begins a tag, no `&` that begins an entity, no `](` or `]:` that makes a link.
@@ -20,16 +20,15 @@ from queries.checking.pieces import Decided, rewritten
 from queries.sources import Source
 from ragsite.lib.unseen import JOINERS, visible
 
-# Joiners belong to the spelling between letters of these scripts (Arabic, Indic, Burmese) alone.
+# Only between letters of these scripts (Arabic, Indic, Burmese) are joiners part of the spelling.
 _JOINED: Final = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff"
 
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,40};")
 _ENTITY_BEGUN = re.compile(r"&#?[A-Za-z0-9]{0,40}\Z")
 _JOINER = re.compile(rf"([{_JOINED}][{JOINERS}])(?=[{_JOINED}])|[{JOINERS}]")
 _JOINER_BEGUN = re.compile(rf"(?:[{_JOINED}]|(?<![{JOINERS}]))[{JOINERS}]*\Z")
-_ESCAPE = re.compile(
-    r"(?<!\\)\\+(?=[:/.@&<])"
-)  # Markdown takes the backslash away, and what is left is an address
+# Markdown removes these backslashes, and what is left may be an address.
+_ESCAPE = re.compile(r"(?<!\\)\\+(?=[:/.@&<])")
 _ESCAPE_BEGUN = re.compile(r"(?<!\\)\\+\Z")
 
 _BREAKING = (
@@ -47,7 +46,7 @@ _TAG = re.compile(
 )
 _TAG_BEGUN = re.compile(r"<(?:[A-Za-z/!?][^<>]{0,999})?\Z")
 
-# What would begin something gets a space behind it, which ends that in HTML and in every kind of Markdown.
+# These begin a link, a tag or an entity. A space after them prevents that in HTML and in every kind of Markdown.
 _MARKUP = re.compile(r"(?:\](?=[(:])|<(?=[A-Za-z/!?])|&(?=#|[A-Za-z][A-Za-z0-9]{0,40};))")
 _MARKUP_BEGUN = re.compile(r"(?:\]|<|&[A-Za-z0-9]{0,41})\Z")
 
@@ -58,8 +57,8 @@ def harmless(text: str, sources: Sequence[Source]) -> str:
 
 
 def streamed(text: Iterable[str], sources: Sequence[Source]) -> Iterator[str]:
-    """The same of a text that comes in pieces: what could become a link, a tag or a citation is held back until it is
-    known what it is. However the text was cut, the pieces that come out make up the same text."""
+    """Like `harmless`, for a text that comes in pieces: what could become a link, tag or citation is held back until it
+    is complete. The result does not depend on where the text was cut."""
     known = addresses.known([source.text for source in sources], names=[source.title for source in sources])
     seen = _undone(_decoded(_seen(text)))
     cited = citations.checked(_untagged(seen), {source.n for source in sources})
@@ -79,7 +78,7 @@ def _decoded(text: Iterable[str]) -> Iterator[str]:
 
 
 def _undone(text: Iterable[str]) -> Iterator[str]:
-    """Without joiners where none belongs, and without the backslashes that hide an address."""
+    """Removes joiners that are not part of the spelling, and backslashes that hide an address."""
     spelled = rewritten(
         text, _before(_JOINER_BEGUN), lambda held: _JOINER.sub(lambda found: found[1] or "", held)
     )
@@ -98,7 +97,7 @@ def _unmarked(text: Iterable[str]) -> Iterator[str]:
 
 
 def _before(begun: re.Pattern[str]) -> Decided:
-    """All of a text but what has begun at its end."""
+    """Decides on all of a text but a match of `begun` at its end."""
 
     def decided(text: str) -> int:
         found = begun.search(text)

@@ -1,4 +1,4 @@
-"""Rewrites a text that comes in pieces: however it was cut, the same text comes out."""
+"""Rewrites a text that comes in pieces, with a result that does not depend on where it was cut."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -7,9 +7,9 @@ Rewrite = Callable[[str], str]
 
 
 def rewritten(pieces: Iterable[str], decided: Decided, rewrite: Rewrite) -> Iterator[str]:
-    """`decided` says how much of a text no later piece can change: so much is rewritten, the rest is held back.
+    """`decided` tells how much of a text no later piece can change: that much is rewritten, and the rest is held back.
 
-    Rewriting a text must be rewriting what stands before such a place, and what stands behind it, each for itself.
+    Rewriting the parts before and after such a place must give the same as rewriting the whole.
     """
     held = ""
     for piece in pieces:

@@ -1,14 +1,15 @@
-"""Which sentences of an answer its sources do not support, as far as words can tell. Pure.
+"""Finds the sentences of an answer that its sources do not support, as far as words can tell. Pure.
 
-A sentence is held against the sources that it cites, or against all where it cites none. It is unsupported if
+A sentence is compared with the sources that it cites, or with all where it cites none. It is unsupported if the sources
+lack
 
-- something in quotation marks does not stand there word for word (white space, letter case, quotes and dashes aside),
-- a number does not stand there, in digits or in words,
-- a name does not stand there: a word with a capital that does not begin the sentence,
-- less than `ENOUGH` of its words, as the lexical index knows them, stand there.
+- something that it has in quotation marks, word for word (white space, letter case, quotes and dashes aside),
+- a number, in digits or in words,
+- a name: a word with a capital that does not begin the sentence,
+- more than 1 - `ENOUGH` of its words, as the lexical index knows them.
 
-Words are no meaning: what denies its source in the source's own words passes, and a good answer in another language
-than its source's does not.
+Words are not meaning: a sentence that denies its source in the source's own words passes, and a good answer in another
+language than its source fails.
 """
 
 import re
@@ -18,13 +19,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
-from documents import lexical, sentences
+from documents import sentences
+from documents.searching import lexical
 from queries.checking import citations
 from queries.sources import Source
 
 # Measured on XQuAD; docs/retrieval.md has the figures.
 ENOUGH: Final = 0.6
-# Shorter than this in quotation marks is a word that is spoken of, rather than a quotation.
+# Fewer words in quotation marks are a term that is spoken of, rather than a quotation.
 LEAST_QUOTED_WORDS: Final = 3
 
 Reason = Literal["quote", "number", "name", "words"]
@@ -39,8 +41,7 @@ class Unsupported(NamedTuple):
 
 
 def unsupported(answer: str, sources: Sequence[Source]) -> tuple[Unsupported, ...]:
-    """In the answer's order; questions, headings, single words and what leads to a list (it ends with a colon) are not
-    judged."""
+    """In the answer's order. Not judged: questions, headings, single words, and what introduces a list."""
     given = {source.n: _Evidence(source.text) for source in sources}
     statements = [statement for statement in _statements(answer) if _claims(statement.plain)]
     misquoted = set(_misquoted(answer, statements, given))
@@ -50,7 +51,7 @@ def unsupported(answer: str, sources: Sequence[Source]) -> tuple[Unsupported, ..
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """A sentence, with the citations behind it; `plain` is without them and without list marks."""
+    """A sentence with the citations after it; `plain` is without them and without list marks."""
 
     start: int
     end: int
@@ -59,7 +60,7 @@ class _Statement:
 
 
 class _Evidence:
-    """A source's words, numbers and text, each made once and when it is asked for."""
+    """A source's words, numbers and plain text, each computed once, when needed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -86,7 +87,7 @@ _EMPHASIS = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 
 
 def _statements(answer: str) -> Iterator[_Statement]:
-    """A citation behind a full stop belongs to the sentence before it."""
+    """The sentences of an answer. A citation after a full stop belongs to the sentence before it."""
     spans: list[tuple[int, int]] = []
     for start, end in sentences.spans(answer):
         found = _CITATIONS.match(answer, start, end)
@@ -105,7 +106,7 @@ def _unmarked(sentence: str) -> str:
 
 
 def _claims(plain: str) -> bool:
-    """ "Yes." is no claim by itself."""
+    """Whether it states something that can be judged; "Yes." does not."""
     return not plain.startswith("#") and not plain.endswith(("?", ":")) and len(set(lexical.terms(plain))) > 1
 
 
@@ -139,7 +140,7 @@ _QUOTES_AND_DASHES = str.maketrans(dict.fromkeys('“”„«»"‘’‚`´', "
 def _misquoted(
     answer: str, statements: Sequence[_Statement], given: dict[int, _Evidence]
 ) -> Iterator[_Statement]:
-    """The sentences over which a quotation goes that is none."""
+    """The sentences with words in quotation marks that do not stand in a source."""
     for quoted in _QUOTED.finditer(answer):
         text = next(filter(None, quoted.groups()), "")
         if len(text.split()) < LEAST_QUOTED_WORDS:
@@ -152,7 +153,7 @@ def _misquoted(
 
 
 def _plain(text: str) -> str:
-    """In small letters and one space at a time, quotes and dashes alike."""
+    """In lower case, with single spaces and one kind of quotes and dashes."""
     return " ".join(unicodedata.normalize("NFKC", text).translate(_QUOTES_AND_DASHES).casefold().split())
 
 
@@ -176,7 +177,7 @@ _NAME = re.compile(r"(?<=[^\s.!?:•|(\"'“‘«„*#-] )[^\W\d_a-zß-öø-ÿ][
 
 
 def _numbers(text: str) -> Iterator[str]:
-    """As they are compared: 1,190 is 1190 and 2.50 is 2.5."""
+    """The numbers in one form for comparing: 1,190 is 1190 and 2.50 is 2.5."""
     for found in _NUMBER.findall(unicodedata.normalize("NFKC", text)):
         number = _THOUSANDS.sub("", found)
         yield number.rstrip("0").rstrip(".") if number.count(".") == 1 else number

@@ -1,1 +1,1 @@
-"""Whether answers are good: sets of questions, runs of them, and two runs side by side."""
+"""Measures how good answers are: sets of questions, runs of them, and two runs compared."""

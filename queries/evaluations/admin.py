@@ -13,14 +13,14 @@ from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 
 from queries import tasks
-from queries.evaluations import runs, states
+from queries.evaluations import comparing, states
 from queries.evaluations.forms import NewRunForm, NewSetForm
 from queries.evaluations.scoring import MEASURES
 from queries.models import EvaluationQuestion, EvaluationRun, EvaluationSet
 from ragsite.lib.admins import AddsByForm, ReadOnlyAdmin
 from ragsite.lib.errors import AppError
 
-MOST_SHOWN = 200  # questions of a page
+MOST_SHOWN = 200  # questions on a page
 
 
 class _NeverEdited(AddsByForm, ReadOnlyAdmin):
@@ -28,7 +28,7 @@ class _NeverEdited(AddsByForm, ReadOnlyAdmin):
         return ModelAdmin.has_delete_permission(self, request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What goes with them, which cannot be deleted by itself, may be too much to list."""
+        """Lists only the rows themselves: what is deleted with them may be too much to list."""
         return [str(row) for row in objs], {}, set(), []
 
 
@@ -126,7 +126,7 @@ class EvaluationRunAdmin(_NeverEdited):
     def comparison_page(self, request: HttpRequest) -> HttpResponse:
         before, after = (self._run(request, request.GET.get(name, "")) for name in ("before", "after"))
         try:
-            compared = runs.compare(before, after, limit=MOST_SHOWN)
+            compared = comparing.compare(before, after, limit=MOST_SHOWN)
         except AppError as error:
             messages.warning(request, error.detail)
             return HttpResponseRedirect(reverse("admin:queries_evaluationrun_changelist"))

@@ -15,7 +15,7 @@ from apikeys import callers
 from apikeys.permissions import IsBusiness
 from documents import uploads
 from queries import tasks
-from queries.evaluations import reading, runs, sets, states
+from queries.evaluations import comparing, reading, runs, sets, states
 from queries.evaluations.serializers import (
     ComparisonFilter,
     ComparisonOut,
@@ -173,7 +173,7 @@ class ComparisonView(APIView):
         wanted = ComparisonFilter(data=request.query_params.dict())
         wanted.is_valid(raise_exception=True)
         before = _runs(request).one(wanted.validated_data["other"])
-        compared = runs.compare(before, after, limit=wanted.validated_data["limit"])
+        compared = comparing.compare(before, after, limit=wanted.validated_data["limit"])
         return Response(ComparisonOut(compared).data)
 
 

@@ -1,4 +1,4 @@
-"""How good a ranking is. Rankings are names, best first, each once; judgements are relevant or not. Pure.
+"""Measures of a ranking: names, best first, without repetition, each of which is relevant or not. Pure.
 
 Formulas as in Manning, Raghavan and Schütze, "Introduction to Information Retrieval", chapter 8.
 """
@@ -11,12 +11,12 @@ from typing import Final
 
 
 def recall(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> float:
-    """The share of the relevant that stand among the first `at`."""
+    """The share of the relevant names that are among the first `at`."""
     return len(relevant & set(ranking[:at])) / len(relevant)
 
 
 def reciprocal_rank(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> float:
-    """1 / the rank of the first relevant one; 0 where none is among the first `at`."""
+    """1 / the rank of the first relevant name; 0 where none is among the first `at`."""
     ranks = (rank for rank, name in enumerate(ranking[:at], start=1) if name in relevant)
     return 1 / next(ranks, math.inf)
 
@@ -28,7 +28,7 @@ def ndcg(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> floa
 
 
 def hit(ranking: Sequence[str], relevant: AbstractSet[str], *, at: int) -> float:
-    """1 where a relevant one stands among the first `at`."""
+    """1 where a relevant name is among the first `at`, else 0."""
     return float(not relevant.isdisjoint(ranking[:at]))
 
 
@@ -47,5 +47,5 @@ _BY_NAME: Final[Mapping[str, Callable[[Sequence[str], AbstractSet[str]], float]]
 
 
 def scores(names: Iterable[str], ranking: Sequence[str], *, relevant: AbstractSet[str]) -> dict[str, float]:
-    """Each of the measures, as people call them; at least one name is relevant."""
+    """The measures by their usual names. `relevant` must not be empty."""
     return {name: _BY_NAME[name](ranking, relevant) for name in names}

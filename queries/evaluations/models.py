@@ -1,4 +1,4 @@
-"""Questions with known answers, and how well they were answered. Import them from `queries.models`."""
+"""Sets of questions with known answers, runs of them, and results. Import them from `queries.models`."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -19,7 +19,7 @@ class EvaluationSet(TenantOwned):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            # What rows may point at; GET /api/evaluations/sets reads it from its end.
+            # Other rows refer to it; GET /api/evaluations/sets reads its index from the end.
             models.UniqueConstraint(name="evaluationset_of_tenant", fields=["tenant", "id"]),
             models.UniqueConstraint(name="evaluationset_name_once_a_tenant", fields=["tenant", "name"]),
         ]
@@ -29,9 +29,9 @@ class EvaluationSet(TenantOwned):
 
 
 class EvaluationQuestion(TenantOwned):
-    """`expected`: what answers it, a list of {"document_id" or null, "filename", "page" or null}.
+    """A question and what answers it: `expected`, a list of {"document_id" or null, "filename", "page" or null}.
 
-    By its name where a person named it so: a new version of a document is another row of the same name.
+    A document that a person named by its file name is stored by that name: its next version will be another row.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -59,10 +59,10 @@ class EvaluationQuestion(TenantOwned):
 
 
 class EvaluationRun(TenantOwned):
-    """A set asked once, as the tenant is set or with some of that otherwise. The row is the truth of how far it is.
+    """A set asked once, with the tenant's settings or some others. The row holds how far it has come.
 
-    What is otherwise than the tenant is set (`queries.generating.trials.Trial`) stands in columns of its own; `settings` is what
-    it was asked with all told, and `summary` the means at its end.
+    The settings that are tried out (`queries.trials.Trial`) have columns; `settings` are all that it was asked with,
+    and `summary` has the means at its end.
     """
 
     class Status(models.TextChoices):
@@ -116,7 +116,7 @@ class EvaluationRun(TenantOwned):
     started_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
 
-    # Who works on it now: `claim` names one worker's step, and fences off every later write of an older one.
+    # Who works on it: `claim` names one step of one worker, and rejects writes of all earlier ones.
     claim = models.UUIDField(null=True, editable=False)
     leased_until = models.DateTimeField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(
@@ -148,9 +148,9 @@ class EvaluationRun(TenantOwned):
 class EvaluationResult(TenantOwned):
     """How one question was answered in a run.
 
-    `ranking`: the first documents found, each {"document_id", "filename", "page", "score", "expected"}. `citations`:
-    each source that the answer cites, {"n", "document_id", "filename", "expected"}. `scores`: by measure
-    (`queries.evaluations.scoring`).
+    `ranking`: the first documents found, each {"document_id", "filename", "page", "score", "expected"}.
+    `citations`: the sources that the answer cites, each {"n", "document_id", "filename", "expected"}.
+    `scores`: by measure (`queries.evaluations.scoring`).
     """
 
     class Status(models.TextChoices):

@@ -1,4 +1,4 @@
-"""Reads an evaluation set from CSV. Pure: what documents there are is asked of a function."""
+"""Reads an evaluation set from CSV. Pure: the caller gives a function that finds documents."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from ragsite.lib.errors import FieldError, Invalid
 COLUMNS: Final = ("question", "document", "page", "answer")
 MAX_BYTES: Final = 2 * 1024 * 1024
 MAX_QUESTIONS: Final = 2_000
-MAX_EXPECTED: Final = 100  # of a question: each line is compared with all before it
+MAX_EXPECTED: Final = 100  # documents of a question, because each line is compared with all before it
 MAX_TEXT: Final = 4_000  # characters of a question, as when it is asked, and of an answer
 MAX_PAGE: Final = 1_000_000
 MOST_ERRORS: Final = 50
@@ -22,7 +22,7 @@ Expected = dict[str, Any]
 
 @dataclass(slots=True)
 class Draft:
-    """A question as it is to be stored; see `EvaluationQuestion`."""
+    """A question that is to be stored as an `EvaluationQuestion`."""
 
     question: str
     expected: list[Expected] = field(default_factory=list)
@@ -30,13 +30,13 @@ class Draft:
 
 
 Find = Callable[[str], Expected | None]
-"""A document by its id or file name, as it stands in `expected`; None where there is none."""
+"""Finds a document by its id or file name, as an item of `expected`; None where there is no such document."""
 
 
 def drafts(content: bytes, find: Find) -> list[Draft]:
-    """The questions in order; lines with the same question are one, and expect each line's document.
+    """The questions in order. Lines with the same question are one question that expects all their documents.
 
-    Raises Invalid, with a field for each line that is wrong: what a person has to mend, all at once.
+    Raises Invalid with an error for each wrong line.
     """
     rows = _rows(_text(content))
     found: dict[str, Draft] = {}
@@ -68,9 +68,9 @@ def _text(content: bytes) -> str:
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each line's number, from 1, with its cells by column."""
+    """Each line's number, from 1, and its cells by column."""
     heading = text.partition("\n")[0]
-    delimiter = max(",;\t", key=heading.count)  # as spreadsheets of several countries write it
+    delimiter = max(",;\t", key=heading.count)  # spreadsheets write different ones in different countries
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [name.strip().casefold() for name in next(reader, [])]
@@ -90,14 +90,14 @@ def _check_columns(names: Sequence[str]) -> None:
 
 
 def _named(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """Cells that are missing at the end are empty; one too many is kept under a name that none has."""
+    """The cells by column. Missing cells at the end are empty; the first surplus cell is under the name ""."""
     padded = [*cells, *[""] * (len(names) - len(cells))]
     row = dict(zip(names, (cell.strip() for cell in padded), strict=False))
     return row if len(cells) <= len(names) else {**row, "": cells[len(names)]}
 
 
 def _take(row: dict[str, str], found: dict[str, Draft], find: Find) -> None:
-    """Raises ValueError with what is wrong."""
+    """Adds a row to the drafts. Raises ValueError with what is wrong."""
     question, answer = row["question"], row.get("answer", "")
     if "" in row:
         raise ValueError("there are more cells than columns.")

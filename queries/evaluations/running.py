@@ -1,4 +1,4 @@
-"""Works on runs, a few seconds at a time. What is left to ask is found from the rows, so that a step may be killed."""
+"""Works on runs, a few seconds at a time. The results tell what is left to ask, so that a step may be killed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,35 +10,37 @@ from uuid import UUID
 from apikeys import budgets, usage
 from apikeys.callers import Caller
 from apikeys.usage import Entry
-from documents import spaces
+from documents.embedding import spaces
 from documents.models import Document
-from documents.search import Hit
+from documents.searching.search import Hit
 from queries import answering
 from queries.answers import Answer, Ask
 from queries.checking import citations
 from queries.evaluations import scoring, states
-from queries.generating import trials
-from queries.generating.trials import Trial
+from queries.generating import chat_models
 from queries.models import EvaluationQuestion, EvaluationResult, EvaluationRun
 from queries.traces import tracing
+from queries.trials import Trial
 from ragsite.lib import row_security
-from ragsite.lib.api import STATUS
 from ragsite.lib.errors import AppError, BudgetSpent, ModelRefused
 from ragsite.lib.identifiers import uuid7
+from ragsite.lib.problems import STATUS
 
 T = TypeVar("T")
 
 STEP_SECONDS: Final = 8.0
 _PAGE: Final = 50
-MOST_RANKED: Final = 10  # documents of a ranking that are kept
-ENDPOINT: Final = "evaluation"  # what the record of use calls what it costs
-MOST_FAILURES: Final = 10  # in a row: then it is the model, or the site, and not the questions
+MOST_RANKED: Final = 10  # the documents of a ranking that are stored
+ENDPOINT: Final = "evaluation"  # of its records of use
+MOST_FAILURES: Final = (
+    10  # in a row, which is then the fault of the model or the site, and not of the questions
+)
 
 Status = EvaluationResult.Status
 
 
 def step() -> bool:
-    """Asks questions of one run for a few seconds; whether any run has more to do."""
+    """Asks questions of one run for a few seconds; returns whether any run has more to do."""
     with row_security.across():
         run = states.claim_next()
     if run is None:
@@ -50,59 +52,53 @@ def step() -> bool:
 
 
 def _work(run: EvaluationRun) -> None:
-    if states.spent(run):
+    if states.too_many_attempts(run):
         detail = f"Workers ended {states.MAX_ATTEMPTS} times without a result."
-        states.fail(run, code="interrupted", detail=detail, summary=summary(run))
+        _fail(run, code="interrupted", detail=detail)
         return
     states.note_settings(run, made_with(run))
     try:
-        ended = _asked(run)
+        _ask(run)
     except (BudgetSpent, ModelRefused) as error:
-        states.fail(run, code=error.error_code, detail=error.detail, summary=summary(run))
-        return
-    if ended is None:
-        return  # it was cancelled, or this step was taken for dead
-    if ended:
-        states.finish(run, summary(run))
-    else:
-        states.rest(run)
+        _fail(run, code=error.error_code, detail=error.detail)
 
 
-def _asked(run: EvaluationRun) -> bool | None:
-    """Whether every question has its result; None where the run is not ours any more."""
+def _ask(run: EvaluationRun) -> None:
+    """Asks until time is up or every question has its result; stops at once when the run is not ours any more."""
     deadline = monotonic() + STEP_SECONDS
-    names = _Names(run.tenant_id)
+    documents = _Documents(run.tenant_id)
     failures = 0
     for question in _left(run):
         if not states.hold(run):
-            return None
-        result = _result(run, question, names)
+            return
+        result = _result(run, question, documents)
         if not states.keep(run, result):
-            return None
+            return
         failures = failures + 1 if result.status == Status.FAILED else 0
         if failures == MOST_FAILURES:
-            states.fail(
-                run,
-                code=result.error_code,
-                detail=f"{MOST_FAILURES} questions in a row could not be answered.",
-                summary=summary(run),
-            )
-            return None
+            detail = f"{MOST_FAILURES} questions in a row could not be answered."
+            _fail(run, code=result.error_code, detail=detail)
+            return
         if monotonic() > deadline:
-            return False
-    return True
+            states.rest(run)
+            return
+    states.finish(run, summary(run))
+
+
+def _fail(run: EvaluationRun, *, code: str, detail: str) -> None:
+    states.fail(run, code=code, detail=detail, summary=summary(run))
 
 
 def _left(run: EvaluationRun) -> Iterator[EvaluationQuestion]:
-    """A page at a time, and no cursor is open meanwhile: whoever waits for a model may give its connection away."""
+    """Questions without a result. No cursor is open between pages: waiting for a model may drop the connection."""
     questions = EvaluationQuestion.objects.for_tenant(run.tenant_id).filter(set=run.set_id)
     there = states.results(run).values("question")
     while page := list(questions.exclude(pk__in=there).order_by("ordinal")[:_PAGE]):
         yield from page
 
 
-class _Names:
-    """The documents of a tenant by file name, and the names by id, as they are at the beginning of a step."""
+class _Documents:
+    """The names of a tenant's documents by id, and the ids by name, as of the beginning of a step."""
 
     def __init__(self, tenant_id: UUID) -> None:
         rows = Document.objects.for_tenant(tenant_id).values_list("pk", "filename")
@@ -112,27 +108,21 @@ class _Names:
             self._ids.setdefault(name, set()).add(pk)
 
     def expected(self, question: EvaluationQuestion) -> list[tuple[str, int | None]]:
-        """Documents and pages. One that was removed since stands there all the same: it is not found."""
-        found = []
-        for one in question.expected:
-            ids = (
-                [one["document_id"]]
-                if one["document_id"]
-                else self._ids.get(one["filename"], {one["filename"]})
-            )
-            found += [(identifier, one["page"]) for identifier in ids]
-        return found
+        """The ids and pages of the expected documents. One that was removed stays in the list, and is never found."""
+        return [(pk, one["page"]) for one in question.expected for pk in self._matching(one)]
+
+    def _matching(self, expected: Mapping[str, Any]) -> Iterable[str]:
+        identifier, name = expected["document_id"], str(expected["filename"])
+        return [identifier] if identifier else self._ids.get(name, {name})
 
 
-def _result(run: EvaluationRun, question: EvaluationQuestion, names: _Names) -> EvaluationResult:
+def _result(run: EvaluationRun, question: EvaluationQuestion, documents: _Documents) -> EvaluationResult:
     result = EvaluationResult(tenant_id=run.tenant_id, run=run, question=question)
-    caller = Caller(tenant_id=run.tenant_id)
-    ask = Ask(question=question.question)
     started = perf_counter()
     try:
-        (_answer if run.answers else _retrieve)(run, result, caller, ask, names)
+        (_answer if run.answers else _retrieve)(result, documents)
     except (BudgetSpent, ModelRefused):
-        raise  # the next question would fare no better
+        raise  # the next question would fail too
     except AppError as error:
         result.status, result.error_code = Status.FAILED, error.error_code
     result.milliseconds = round((perf_counter() - started) * 1000, 1)
@@ -140,9 +130,9 @@ def _result(run: EvaluationRun, question: EvaluationQuestion, names: _Names) -> 
 
 
 def made_with(run: EvaluationRun) -> dict[str, Any]:
-    """What the run is asked with, all told: what is tried out, and the rest as it is set now."""
+    """All settings that the run is asked with: those that are tried out, and the others as they are now."""
     tenant = trial(run).applied(Caller(tenant_id=run.tenant_id).tenant())
-    with trials.answering_with(run.model):
+    with chat_models.only(run.model):
         settled = tracing.settled(tenant, Ask(question=""))
     return {**settled, "answers": run.answers, "space": str(run.space or spaces.active())}
 
@@ -157,16 +147,18 @@ def trial(run: EvaluationRun) -> Trial:
     )
 
 
-def _retrieve(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: Ask, names: _Names) -> None:
-    # Free, unless a reranker has the last word.
-    found = _paid(caller, lambda asked: answering.retrieve(caller, ask, query_id=asked, trial=trial(run)))
+def _retrieve(result: EvaluationResult, documents: _Documents) -> None:
+    caller, ask, tried = _asker(result), Ask(question=result.question.question), trial(result.run)
+    # It is free, unless there is a reranker.
+    found = _paid(caller, lambda query_id: answering.retrieve(caller, ask, query_id=query_id, trial=tried))
     result.status = Status.RETRIEVED
-    _score_hits(result, found.hits, [*found.hits, *found.considered], names)
+    _score_hits(result, found.hits, [*found.hits, *found.considered], documents)
 
 
-def _answer(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: Ask, names: _Names) -> None:
-    budgets.check(caller)  # a spent one gives no answers, whatever they cost
-    made = _paid(caller, lambda asked: answering.attempt(caller, ask, query_id=asked, trial=trial(run)))
+def _answer(result: EvaluationResult, documents: _Documents) -> None:
+    caller, ask, tried = _asker(result), Ask(question=result.question.question), trial(result.run)
+    budgets.check(caller)  # once a budget is spent there are no answers, even free ones
+    made = _paid(caller, lambda query_id: answering.try_out(caller, ask, query_id=query_id, trial=tried))
     generated = made.generated
     result.status = Status.ANSWERED if generated.found else Status.NOT_FOUND
     result.answer = generated.text
@@ -174,23 +166,27 @@ def _answer(run: EvaluationRun, result: EvaluationResult, caller: Caller, ask: A
     result.completion_tokens = made.spent.completion_tokens
     result.cost_usd = made.spent.cost_usd
     given = [hit for source in made.sources for hit in source.hits]
-    _score_hits(result, given, [*given, *made.considered], names)
-    _score_answer(result, made, names)
+    _score_hits(result, given, [*given, *made.considered], documents)
+    _score_answer(result, made, documents)
+
+
+def _asker(result: EvaluationResult) -> Caller:
+    return Caller(tenant_id=result.tenant_id)
 
 
 def _paid(caller: Caller, ask: Callable[[UUID], T]) -> T:
-    """What was asked for; what it costs is the tenant's, under a record of use of its own, whatever becomes of it."""
-    asked = uuid7()
+    """Calls `ask` with a new id, and charges the tenant by a record of use with that id, also when `ask` fails."""
+    query_id = uuid7()
     started, status = perf_counter(), 200
     try:
-        return ask(asked)
+        return ask(query_id)
     except AppError as error:
         status, _ = STATUS[type(error)]
         raise
     finally:
         usage.settle(
             Entry(
-                id=asked,
+                id=query_id,
                 tenant_id=caller.tenant_id,
                 endpoint=ENDPOINT,
                 method="POST",
@@ -200,12 +196,14 @@ def _paid(caller: Caller, ask: Callable[[UUID], T]) -> T:
         )
 
 
-# What it is worth --------------------------------------------------------------------------------------------
+# Scores ----------------------------------------------------------------------------------------------------
 
 
-def _score_hits(result: EvaluationResult, given: Sequence[Hit], found: Iterable[Hit], names: _Names) -> None:
-    """`given` are the sources; `found` all that was considered, best first, of which each document counts once."""
-    expected = names.expected(result.question)
+def _score_hits(
+    result: EvaluationResult, given: Sequence[Hit], found: Iterable[Hit], documents: _Documents
+) -> None:
+    """`given` are the sources. `found` is all that was considered, best first; each document counts once."""
+    expected = documents.expected(result.question)
     relevant = frozenset(document for document, _ in expected)
     best: dict[str, Hit] = {}
     for hit in found:
@@ -213,7 +211,7 @@ def _score_hits(result: EvaluationResult, given: Sequence[Hit], found: Iterable[
     result.ranking = [
         {
             "document_id": document,
-            "filename": names.names.get(document, ""),
+            "filename": documents.names.get(document, ""),
             "page": hit.first_page,
             "score": hit.score,
             "expected": document in relevant,
@@ -224,28 +222,28 @@ def _score_hits(result: EvaluationResult, given: Sequence[Hit], found: Iterable[
     result.scores = scoring.of_ranking(list(best), relevant) | scoring.of_sources(sources, expected)
 
 
-def _score_answer(result: EvaluationResult, made: Answer, names: _Names) -> None:
-    relevant = frozenset(document for document, _ in names.expected(result.question))
-    documents = {source.n: str(source.best.document_id) for source in made.sources}
-    cited = [number for number in sorted(citations.cited(made.generated.text)) if number in documents]
+def _score_answer(result: EvaluationResult, made: Answer, documents: _Documents) -> None:
+    relevant = frozenset(document for document, _ in documents.expected(result.question))
+    sources = {source.n: str(source.best.document_id) for source in made.sources}
+    cited = [number for number in sorted(citations.cited(made.generated.text)) if number in sources]
     result.citations = [
         {
             "n": number,
-            "document_id": documents[number],
-            "filename": names.names.get(documents[number], ""),
-            "expected": documents[number] in relevant,
+            "document_id": sources[number],
+            "filename": documents.names.get(sources[number], ""),
+            "expected": sources[number] in relevant,
         }
         for number in cited
     ]
     result.scores |= (
-        scoring.of_citations([documents[number] for number in cited], relevant)
+        scoring.of_citations([sources[number] for number in cited], relevant)
         | scoring.of_words(made.generated.text, result.question.answer)
         | {"answered": float(made.generated.found)}
     )
 
 
 def summary(run: EvaluationRun) -> Mapping[str, Any]:
-    """The means of what there is by now; see `scoring.MEASURES`."""
+    """The means of the results so far; see `scoring.MEASURES`."""
     rows = list(
         states.results(run).values_list(
             "scores", "status", "milliseconds", "prompt_tokens", "completion_tokens", "cost_usd"

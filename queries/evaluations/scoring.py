@@ -1,7 +1,7 @@
-"""How well one question was answered, and a run's means. Pure.
+"""Scores how well one question was answered, and a run's means. Pure.
 
-Rankings are of documents, each once, at its best passage. A question that names no document has no scores of
-retrieval, and one without an expected answer none of its words: means are over the questions that have them.
+A ranking has each document once, at its best passage. A question that expects no document has no scores of retrieval,
+and one that expects no words has none of words: each mean is over the questions that have the score.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from queries.evaluations import metrics
 Scores = dict[str, float]
 
 _OF_RANKINGS: Final = ("recall@5", "recall@10", "MRR@10", "nDCG@10")
-# In the order in which people read them. `given`: an expected document is among the sources; `page`: and its page.
+# In the order of display. `given`: an expected document is among the sources; `page`: with its page.
 MEASURES: Final = (*_OF_RANKINGS, "given", "page", "citation precision", "answered", "expected words")
 
 
@@ -30,7 +30,7 @@ def of_ranking(ranking: Sequence[str], relevant: AbstractSet[str]) -> Scores:
 def of_sources(
     sources: Sequence[tuple[str, int | None, int | None]], expected: Sequence[tuple[str, int | None]]
 ) -> Scores:
-    """Sources are documents with their first and last page; what is expected are documents, some with a page."""
+    """`sources`: documents with their first and last page. `expected`: documents, some with a page."""
     if not expected:
         return {}
     documents = {document for document, _ in expected}
@@ -48,14 +48,14 @@ def of_sources(
 
 
 def of_citations(cited: Sequence[str], relevant: AbstractSet[str]) -> Scores:
-    """The part of the cited sources that are of an expected document."""
+    """The share of the cited sources that are from an expected document."""
     if not cited or not relevant:
         return {}
     return {"citation precision": sum(document in relevant for document in cited) / len(cited)}
 
 
 def of_words(answer: str, expected: str) -> Scores:
-    """Whether the expected words stand in the answer, in whatever case and white space."""
+    """Whether the answer has the expected words, whatever the case and white space."""
     if not expected:
         return {}
     return {"expected words": float(_plain(expected) in _plain(answer))}
@@ -66,7 +66,7 @@ def _plain(text: str) -> str:
 
 
 def means(scores: Iterable[Scores]) -> dict[str, dict[str, float]]:
-    """By measure its mean, and over how many questions."""
+    """The mean of each measure, and over how many questions it is."""
     columns: dict[str, list[float]] = {}
     for row in scores:
         for name, value in row.items():

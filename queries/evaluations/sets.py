@@ -1,4 +1,4 @@
-"""Makes evaluation sets: of an uploaded file, or of what was asked and what people thought of the answers."""
+"""Makes evaluation sets: from an uploaded file, or from past questions and their feedback."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -17,7 +17,7 @@ from queries.models import EvaluationQuestion, EvaluationSet, Feedback, Query
 from ragsite.lib.errors import Conflict, Invalid
 from ragsite.lib.identifiers import floor
 
-MAX_SETS: Final = 100  # of a tenant
+MAX_SETS: Final = 100  # of one tenant
 MOST_LOOKED_AT: Final = 20_000  # past queries, many of which may ask the same
 _PAGE: Final = 500  # questions that are stored at once
 
@@ -25,18 +25,19 @@ Origin = Literal["feedback", "history"]
 
 
 def upload(tenant_id: UUID, *, name: str, content: bytes) -> EvaluationSet:
-    """The set of a CSV file; raises Invalid, and Conflict (`name_taken`, `too_many_sets`)."""
+    """Makes a set from a CSV file. Raises Invalid, and Conflict (`name_taken`, `too_many_sets`)."""
     return _made(tenant_id, name=name, drafts=reading.drafts(content, _finder(tenant_id)))
 
 
 def from_past(tenant_id: UUID, *, name: str, origin: Origin, days: int, limit: int) -> EvaluationSet:
-    """The set of past questions, newest first, each expecting the documents that its answer cited then.
+    """Makes a set from past questions, newest first, each expecting the documents that its answer cited.
 
-    `feedback`: those whose answers were rated up, which is somebody's word that the documents are right. `history`:
-    those that were answered at all, so that a run tells what a change would lose. Raises Invalid where there is none.
+    `feedback`: questions whose answers were rated up, so that a person vouches for the documents. `history`: all that
+    were answered; a run then tells what a change would lose. Raises Invalid where there are none, and what `upload`
+    raises.
     """
     since = floor(timezone.now() - timedelta(days=days))
-    # Not those of conversations, which may mean nothing by themselves.
+    # Without questions in conversations, which may mean nothing by themselves.
     queries = Query.objects.for_tenant(tenant_id).filter(
         pk__gte=since, status=Query.Status.ANSWERED, conversation=None, standalone_question=None
     )
@@ -79,7 +80,7 @@ def _made(tenant_id: UUID, *, name: str, drafts: Sequence[Draft]) -> EvaluationS
 
 
 def _finder(tenant_id: UUID) -> reading.Find:
-    """By id or file name; one query for the whole file, however many lines it has."""
+    """Finds documents by id or file name, with one query for the whole file."""
     rows = Document.objects.for_tenant(tenant_id).values_list("pk", "filename").order_by("-pk")
     by_id = {str(pk): filename for pk, filename in rows}
     names = set(by_id.values())
@@ -97,7 +98,7 @@ def _finder(tenant_id: UUID) -> reading.Find:
 
 
 def _drafts(tenant_id: UUID, queries: QuerySet[Query], *, limit: int) -> list[Draft]:
-    """One for each question, by its words; the newest of several that are the same."""
+    """One for each question; of several with the same words, the newest."""
     found: dict[str, Draft] = {}
     own = queries.exclude(trace__has_key="replay_of")
     rows = own.order_by("-pk").only("question", "answer", "sources")[:MOST_LOOKED_AT]
@@ -114,7 +115,7 @@ def _drafts(tenant_id: UUID, queries: QuerySet[Query], *, limit: int) -> list[Dr
 
 
 def _cited(query: Query) -> list[Expected]:
-    """The documents of the sources that the answer cites, or of all where it cites none."""
+    """The documents of the cited sources, or of all sources where the answer cites none."""
     numbers = citations.cited(query.answer)
     sources: list[dict[str, Any]] = query.sources
     cited = [source for source in sources if source["n"] in numbers] or sources
@@ -123,7 +124,7 @@ def _cited(query: Query) -> list[Expected]:
 
 
 def _still_there(tenant_id: UUID, drafts: Iterable[Draft]) -> list[Draft]:
-    """Without the documents that were removed since, and the questions that are left with none."""
+    """The drafts without documents that were removed since, and without questions that expect no other."""
     wanted = list(drafts)
     ids = {expected["document_id"] for draft in wanted for expected in draft.expected}
     there = Document.objects.for_tenant(tenant_id).filter(pk__in=ids)

@@ -13,12 +13,12 @@ import numpy as np
 
 SAMPLES: Final = 10_000
 _AT_ONCE: Final = 500  # so that a large set does not take hundreds of megabytes
-SEED: Final = 20_070  # the same two runs are told the same each time
+SEED: Final = 20_070  # so that the same two runs always have the same result
 CONFIDENCE: Final = 0.95
 
 
 class Difference(NamedTuple):
-    """The mean difference, its 95 % interval, and the odds of one so large where there is none (two-sided)."""
+    """The mean difference, its 95 % interval, and the two-sided probability of one this large by chance."""
 
     mean: float
     low: float
@@ -27,11 +27,11 @@ class Difference(NamedTuple):
 
 
 def paired(before: Sequence[float], after: Sequence[float]) -> Difference | None:
-    """Of after - before; None without pairs."""
+    """The difference after - before; None without pairs."""
     if not before:
         return None
     differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    # Most differences are 0 or one of a few fractions: what is drawn is how often each comes.
+    # Most differences are 0 or one of a few fractions, so that it is enough to draw how often each value comes.
     values, counts = np.unique(np.round(differences, 9), return_counts=True)
     size = len(differences)
     generator = np.random.default_rng(SEED)
@@ -44,7 +44,8 @@ def paired(before: Sequence[float], after: Sequence[float]) -> Difference | None
     mean = float(differences.mean())
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.percentile(drawn, [tail, 100 - tail])
-    # Moved so that their mean is 0, as if there were no difference. 1 is added to both: no p is ever 0.
+    # The samples are shifted to a mean of 0, as if there were no difference. 1 is added on both sides, so that p is
+    # never 0.
     extreme = int((np.abs(drawn - mean) >= abs(mean) - 1e-12).sum())
     p = (extreme + 1) / (SAMPLES + 1)
     return Difference(round(mean, 4), round(float(low), 4), round(float(high), 4), round(p, 4))

@@ -1,7 +1,7 @@
 """The states of a run and every move between them.
 
-Each move is one conditional UPDATE, and a worker's writes are fenced by the claim that it was given, as those of
-documents are (`documents.states`): a run that was cancelled, or that another worker took over, takes none of them.
+Each move is one conditional UPDATE. A worker's writes are conditional on its claim, as for documents
+(`documents.states`): they fail once the run was cancelled or another worker has taken it over.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from ragsite.lib.errors import Conflict
 
 Status = EvaluationRun.Status
 
-MAX_ATTEMPTS: Final = 3  # that end without a result, of the same question
+MAX_ATTEMPTS: Final = 3  # at the same question, that end without a result
 IN_WORK: Final = (Status.QUEUED, Status.RUNNING)
 
 _MOVES: dict[EvaluationRun.Status, set[EvaluationRun.Status]] = {
@@ -31,17 +31,17 @@ _IDLE: dict[str, Any] = {"claim": None, "leased_until": None}
 
 
 def _move(rows: QuerySet[EvaluationRun], to: EvaluationRun.Status, **values: Any) -> int:
-    """Every change of a status: moves those of `rows` that may make it; returns how many did."""
+    """Moves those of `rows` that may take this status, and returns how many did. Every change goes through here."""
     allowed = [status for status, ways in _MOVES.items() if to in ways]
     ended: dict[str, Any] = {} if to is Status.RUNNING else {**_IDLE, "finished_at": Now()}
     return rows.filter(status__in=allowed).update(status=to, **(ended | values))
 
 
-# Whoever works on it -----------------------------------------------------------------------------------------
+# For the worker ----------------------------------------------------------------------------------------------
 
 
 def claim_next() -> EvaluationRun | None:
-    """Takes the run that has waited longest, so that several get on in turn; None when none is free."""
+    """Claims the run that has waited longest, so that several runs advance in turn; None when none is free."""
     with transaction.atomic():
         free = (
             EvaluationRun.objects.across_tenants()
@@ -69,20 +69,20 @@ def has_free() -> bool:
 
 
 def _free() -> Q:
-    """Queued, between two steps, or left by a worker that went silent; of a tenant that is closed, none."""
+    """Queued, between two steps, or left by a dead worker; never of an inactive tenant."""
     is_open = ~Q(tenant__in=Tenant.objects.filter(active=False))
     unleased = Q(leased_until=None) | Q(leased_until__lt=Now())
     return is_open & unleased & Q(status__in=IN_WORK)
 
 
 def hold(run: EvaluationRun) -> bool:
-    """Extends the lease; whether the run is still the caller's."""
+    """Extends the lease; returns whether the run is still the caller's."""
     return bool(_own(run).update(leased_until=_lease()))
 
 
 @transaction.atomic
 def keep(run: EvaluationRun, result: EvaluationResult) -> bool:
-    """Stores a result, once however often it is made; whether the run is still the caller's."""
+    """Stores a result, unless the question has one; returns whether the run is still the caller's."""
     if not _own(run).select_for_update().exists():
         return False
     EvaluationResult.objects.bulk_create([result], ignore_conflicts=True)
@@ -95,12 +95,12 @@ def keep(run: EvaluationRun, result: EvaluationResult) -> bool:
 
 
 def note_settings(run: EvaluationRun, made_with: Mapping[str, Any]) -> None:
-    """What it is asked with, as of its first question."""
+    """Stores the settings that the run is asked with, once, before its first question."""
     _own(run).filter(settings={}).update(settings=dict(made_with))
 
 
 def rest(run: EvaluationRun) -> bool:
-    """Ends a step; the next one goes on from the results."""
+    """Ends a step; the next one continues where the results end."""
     return bool(_own(run).update(leased_until=None, attempts=0))
 
 
@@ -109,16 +109,16 @@ def finish(run: EvaluationRun, summary: Mapping[str, Any]) -> bool:
 
 
 def fail(run: EvaluationRun, *, code: str, detail: str, summary: Mapping[str, Any]) -> bool:
-    """An end before the last question, with the means so far."""
+    """Ends a run before its last question, with the means so far."""
     failure = {"error_code": code, "error_detail": detail, "summary": dict(summary)}
     return bool(_move(_own(run), Status.FAILED, **failure))
 
 
-# Everybody else ----------------------------------------------------------------------------------------------
+# For everybody -----------------------------------------------------------------------------------------------
 
 
 def cancel(run: EvaluationRun) -> EvaluationRun:
-    """What was answered by then stays. Raises Conflict (`finished`) where it has ended."""
+    """Ends a run and keeps its results. Raises Conflict (`finished`) where it has ended already."""
     rows = EvaluationRun.objects.for_tenant(run.tenant_id).filter(pk=run.pk)
     if not _move(rows, Status.CANCELLED):
         raise Conflict("The run has ended already.", code="finished")
@@ -132,12 +132,12 @@ def _own(run: EvaluationRun) -> QuerySet[EvaluationRun]:
 
 
 def _lease() -> Any:
-    """Longer than a question may take."""
+    """The end of a lease from now, which lasts longer than a question may take."""
     return Now() + timedelta(seconds=settings.ANSWER_TIMEOUT_SECONDS + settings.INGEST_LEASE_SECONDS)
 
 
-def spent(run: EvaluationRun) -> bool:
-    """Whether worker after worker has died of it."""
+def too_many_attempts(run: EvaluationRun) -> bool:
+    """Whether too many workers have died while working on it."""
     return run.attempts > MAX_ATTEMPTS
 
 

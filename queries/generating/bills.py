@@ -1,8 +1,8 @@
-"""Pays for the tries of one call to the chat models out of a purse, and notes each of them.
+"""Reserves and charges what one call to the chat models costs, try by try.
 
-One that was answered costs by the tokens its endpoint reports. One that failed after it was sent (timed out, broken off,
-nonsense) may be on the vendor's bill, and costs what is reported or else the most that it can: a budget must hold
-whatever the bill says. One that was refused, or never arrived, costs nothing.
+A try that was answered costs what its endpoint reports. One that failed after it was sent may be on the vendor's bill:
+it costs what is reported, or else the most it can, so that budgets hold in any case. One that was refused or never
+arrived costs nothing.
 """
 
 from decimal import Decimal
@@ -14,14 +14,14 @@ from apikeys.prices import Amount
 from apikeys.purses import Purse
 from apikeys.spending import Spent
 from apikeys.tabs import Attempt
-from queries.generating import trials
+from queries.generating import chat_models
 from ragsite.lib import tokens
-from ragsite.lib.llm import Messages
-from ragsite.lib.vendor_tries import Ledger, Try
+from ragsite.lib.inference.llm import Messages
+from ragsite.lib.inference.vendor_tries import Ledger, Try
 
 
 class Bill(Ledger):
-    """Before each request the most that any of the models can cost is held; one that was free leaves it to the next."""
+    """Reserves the most that any of the models can cost; a try that was free leaves the reservation to the next."""
 
     def __init__(self, purse: Purse, messages: Messages) -> None:
         self._purse = purse
@@ -35,7 +35,7 @@ class Bill(Ledger):
             self._is_held = True
 
     def being_told(self) -> None:
-        """A piece came: whoever leaves now pays the most, for the endpoint tells the tokens at the end alone."""
+        """Charges the most, once text arrives: if the client leaves now, the endpoint never reports its tokens."""
         self._purse.take(Spent(cost_usd=self._purse.reserved))
 
     def end(self, tried: Try) -> None:
@@ -50,12 +50,12 @@ class Bill(Ledger):
 
 
 def most(messages: Messages) -> Decimal:
-    """What the dearest of the models that may be tried can ask for an answer."""
+    """The most that an answer can cost, by the dearest of the models that may be tried."""
     return prices.most(_asked(), _at_most(messages))
 
 
 def cost(tried: Try, messages: Messages) -> Spent:
-    """Of a request that may be on the bill. One for which no tokens are reported costs the most that it can."""
+    """What a try costs that may be on the bill: the most it can, where no tokens are reported."""
     told = Amount(tried.prompt_tokens, tried.completion_tokens)
     amount = told if any(told) else _at_most(messages)
     cost_usd = prices.cost(tried.answered_by or tried.model, amount, asked=_asked())
@@ -65,10 +65,10 @@ def cost(tried: Try, messages: Messages) -> Spent:
 
 
 def _at_most(messages: Messages) -> Amount:
-    """The answer has a template around it as well."""
+    """The most tokens that prompt and answer can have; around the answer there is a template as well."""
     prompt = sum(tokens.most(message["content"]) + tokens.AROUND_MESSAGE for message in messages)
     return Amount(prompt + tokens.AROUND_MESSAGE, settings.ANSWER_MAX_TOKENS)
 
 
 def _asked() -> list[str]:
-    return [asked.model for asked in trials.models()]
+    return [asked.model for asked in chat_models.asked()]

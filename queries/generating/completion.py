@@ -1,4 +1,4 @@
-"""Answers by a chat model. Only a site that has one imports this: the vendor's client is slow to load."""
+"""Answers by a chat model. Imported only where there is one, because the vendor's client is slow to load."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -6,13 +6,13 @@ from contextlib import closing
 from django.conf import settings
 
 from queries.checking import defusing, support
-from queries.generating import prompts, trials
+from queries.generating import chat_models, prompts
 from queries.generating.bills import Bill
 from queries.generating.chat_models import ChatModel
 from queries.generating.generation import Brief, Generated
-from ragsite.lib import llm
-from ragsite.lib.circuit_rules import Rules
-from ragsite.lib.llm import ChatEndpoint, Completion, Messages
+from ragsite.lib.inference import llm
+from ragsite.lib.inference.circuit_rules import Rules
+from ragsite.lib.inference.llm import ChatEndpoint, Completion, Messages
 
 
 def complete(brief: Brief) -> Generated:
@@ -23,9 +23,9 @@ def complete(brief: Brief) -> Generated:
 
 
 def stream(brief: Brief) -> Generator[str | Generated, None, None]:
-    """The answer's text as it comes, made harmless, and last the whole. Raises as `complete` does, at any time.
+    """The answer's text in pieces as they come, made harmless, and last the whole answer.
 
-    Closing it closes the call to the model.
+    Raises what `complete` raises, at any step. Closing it closes the call to the model.
     """
     messages = _messages(brief)
     bill = Bill(brief.purse, messages)
@@ -55,8 +55,8 @@ def _messages(brief: Brief) -> Messages:
 
 
 def endpoints() -> list[ChatEndpoint]:
-    """The chat models that are asked, one after the other as each fails."""
-    return [endpoint_of(listed) for listed in trials.models()]
+    """The chat models to ask, each when the one before it has failed."""
+    return [endpoint_of(listed) for listed in chat_models.asked()]
 
 
 def endpoint_of(listed: ChatModel) -> ChatEndpoint:
@@ -81,7 +81,7 @@ def endpoint_of(listed: ChatModel) -> ChatEndpoint:
 
 
 def _generated(text: str, brief: Brief, completion: Completion) -> Generated:
-    """A model's text is hostile input: by now it is harmless, and where it is shown it is escaped."""
+    """`text` is harmless by now; pages escape it all the same."""
     text = text or prompts.NOT_FOUND
     found = prompts.NOT_FOUND not in text
     return Generated(

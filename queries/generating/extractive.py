@@ -1,9 +1,10 @@
-"""Answers without a model: the sentences of the retrieved passages that best answer, quoted and cited. Pure.
+"""Answers without a model: quotes and cites the sentences of the passages that answer best. Pure.
 
-Code is never quoted, and a row of a table only where no sentence says as much: with the names of its columns.
-A sentence is worth the part of the question's words that it shares, weighed by idf; some of what its neighbours
-share, because an answer often stands beside the sentence that names the topic; its passage's score; and a
-little if it holds what the question asks for (a number, a date, a name).
+Code is never quoted; a row of a table only where no sentence says as much, and then with the names of its columns.
+
+A sentence scores by the share of the question's words in it, weighed by idf; by a part of its neighbours' shares,
+because an answer often stands beside the sentence that names the topic; by its passage's score; and a little for
+holding the kind of thing that is asked for (a number, a date, a name).
 """
 
 import re
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from documents import lexical
+from documents.searching import lexical
 from queries.checking import citations
 from queries.generating import quoting
 from queries.generating.quoting import Quote
@@ -20,7 +21,7 @@ MOST_SENTENCES: Final = 3
 MOST_CHARACTERS: Final = 500
 # A sentence past the first must be worth this part of the best one.
 WORTH_ADDING: Final = 0.6
-# What counts beside a sentence's own share of the question's words, which is 0..1.
+# Weights of the other scores, against 1 for a sentence's own share of the question's words.
 PASSAGE: Final = 1.0
 NEIGHBOUR: Final = 0.3
 KIND: Final = 0.2
@@ -29,9 +30,10 @@ ROW: Final = 0.3  # what a row of a table, which reads worse, is worth less
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A retrieved chunk: `n` counts from 1 and is what a citation names; `score` is the fused score, 0..1;
-    `heading` is the path of headings it stands under, joined by " > "; `start` is where it begins in its source, of
-    which it may be one of several passages."""
+    """A retrieved chunk. `n`, from 1, is the number of its source; `start` is where it begins in that source's text.
+
+    `score`: the fused score, 0 to 1. `heading`: the path of headings that it stands under, joined by " > ".
+    """
 
     n: int
     text: str
@@ -42,7 +44,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """The answer with its citations, on one line, and what it quotes; both empty where nothing answers."""
+    """The answer on one line with its citations, and its quotes; both empty where nothing answers."""
 
     text: str
     quotes: tuple[Quote, ...]
@@ -61,10 +63,10 @@ def answer(
     idf: Mapping[str, float] | None = None,
     threshold: float = 0.0,
 ) -> Extract:
-    """At most three sentences, about 500 characters, each cited as `[n]`.
+    """At most three sentences, about 500 characters together, each cited as `[n]`.
 
-    `idf` weighs the question's terms by the whole corpus (a term that it lacks counts as 0); without it all
-    terms count the same. Empty where no passage scores `threshold`.
+    `idf` weighs the question's terms; a term that is missing there counts nothing, and without `idf` all count the
+    same. The answer is empty where no passage scores `threshold`.
     """
     if max((passage.score for passage in passages), default=0.0) < threshold:
         return Extract("", ())
@@ -77,7 +79,7 @@ def answer(
 
 
 def _said(quote: Quote) -> str:
-    """On one line, and without the document's own [4]: in an answer it would be a citation of source 4."""
+    """The quote on one line, without the document's own [4], which would look like a citation of source 4."""
     return citations.keep_given(" ".join(quote.said.split()), frozenset())
 
 
@@ -97,18 +99,18 @@ def _candidates(
 
 
 def _is_heading(text: str, path: str) -> bool:
-    """Whether a line is one of the headings that it stands under: a heading answers nothing by itself."""
+    """Whether the line is one of its own headings, which answer nothing by themselves."""
     line = " ".join(text.strip(" #*").casefold().split())
     return any(line == " ".join(label.casefold().split()) for label in path.split(" > "))
 
 
 def _shared(sentence: str, weights: Mapping[str, float]) -> float:
-    # In one order: floats summed in another differ in their last digit, and equals would be told apart by chance.
+    # In a fixed order: the last digit of a sum of floats depends on it, and would decide between equal sentences.
     return sum(weights[term] for term in dict.fromkeys(lexical.terms(sentence)) if term in weights)
 
 
 def _answers_nothing(sentence: str) -> bool:
-    """Headings and questions repeat the question's words best of all; a lone "2." or "Certainly!" says nothing."""
+    """Headings and questions, which repeat the question's words but answer nothing; and a lone "2." or "Certainly!"."""
     return sentence.startswith("#") or sentence.endswith("?") or len(sentence) < 20
 
 
@@ -116,7 +118,10 @@ _NUMBER_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|
 _KINDS: Final = (
     (r"when|(?:what|which) (?:year|date|day|month|century|decade)", r"\d"),
     (
-        r"how (?:many|much|old|long|far|tall|large|big|high|fast|often)|(?:what|which) (?:number|percentage|amount|percent|price)",
+        (
+            r"how (?:many|much|old|long|far|tall|large|big|high|fast|often)"
+            r"|(?:what|which) (?:number|percentage|amount|percent|price)"
+        ),
         rf"\d|\b(?:{_NUMBER_WORDS})\b",
     ),
     (r"who|whom|whose", r"[^\W\d_a-z]\w+ [^\W\d_a-z]"),
@@ -127,12 +132,12 @@ _ASKED = [
 
 
 def _asked_for(question: str) -> re.Pattern[str] | None:
-    """What the answer to `question` would hold, as far as its question word tells."""
+    """What the answer should hold, by the question word: a number, a date or a name; None if it does not tell."""
     return next((answering for asking, answering in _ASKED if asking.search(question)), None)
 
 
 def _chosen(found: Sequence[_Candidate]) -> list[Quote]:
-    """The worthiest that fit the room; the same words, in another passage too, are quoted once."""
+    """The best that fit, without repeating the same words from another passage."""
     chosen: dict[str, Quote] = {}
     room = MOST_CHARACTERS
     for candidate in found:

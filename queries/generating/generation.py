@@ -12,25 +12,26 @@ from queries.checking import defusing
 from queries.checking.support import Unsupported
 from queries.generating import extractive, prompts
 from queries.sources import Source
-from ragsite.lib import turns
+from ragsite.lib.concurrency import computing
 from ragsite.lib.errors import ModelFailed, ModelRefused, ModelTimeout, Unavailable
 
 EXTRACTIVE = "extractive"
 EXTRACTIVE_MODEL = "extractive-1"
-# The best passage scores less than this for 1.9 % of XQuAD's own questions, 0.4 % of Cranfield's and none of the
-# reports'; of other collections' questions 3.8 %, 7.5 % and 3.6 % score more (docs/benchmarks.md, "What was tried").
+# Below this score of the best passage, quoting answers "not found". That is so for 1.9 % of XQuAD's own questions, 0.4
+# % of Cranfield's and none of the reports'; 3.8 %, 7.5 % and 3.6 % of other collections' questions score more
+# (docs/benchmarks.md, "What was tried").
 NEAR_ENOUGH = 0.43
-# When a quotation may stand in for a model's answer: not where a budget is spent.
-_NO_ANSWER = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
+# The failures of a model for which a quotation may stand in. A spent budget is none of them.
+_MODEL_FAILED = (ModelFailed, ModelRefused, ModelTimeout, Unavailable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """What an answer is made from, and how.
 
-    `question` as it is meant after the `turns` before it, and `asked` as it was asked, which a model is told together
-    with them; `prompt` is what it is told besides the site's own instructions. What it takes is paid from the `purse`
-    and noted there. `stands_in`: where no model answers, quote.
+    `question`: as it is meant after the `turns` before it; `asked`: in its own words, which a model gets with the
+    turns. `prompt`: instructions besides the site's own. `purse`: pays for the answer. `stands_in`: quote where no
+    model answers.
     """
 
     question: str
@@ -45,10 +46,10 @@ class Brief:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """`found` is False when the answer is that the documents do not say.
+    """An answer's text, and how it came about.
 
-    `fallback`: it was quoted because no model answered. `unsupported` are the sentences of the text that no source
-    supports, as far as words can tell.
+    `found`: False when the answer is that the documents do not say. `fallback`: it was quoted because no model
+    answered. `unsupported`: the sentences that no source supports, as far as words can tell.
     """
 
     text: str
@@ -59,8 +60,8 @@ class Generated:
     unsupported: tuple[Unsupported, ...] = ()
 
 
-def told(brief: Brief) -> Brief:
-    """With those of its sources that the answer is made from and may cite: as much as a model's window has room for."""
+def fitted(brief: Brief) -> Brief:
+    """The brief with only the sources that fit into the model's window: those that the answer may cite."""
     if not is_by_model():
         return brief
     fitting = prompts.fitting(brief.asked, brief.sources, turns=brief.turns, tenant_prompt=brief.prompt)
@@ -68,34 +69,33 @@ def told(brief: Brief) -> Brief:
 
 
 def is_by_model() -> bool:
-    """Whether answers are a model's, for which their askers wait."""
+    """Whether a model writes the answers of this site, or they are quoted."""
     return bool(settings.ANSWER_PROVIDER != EXTRACTIVE)
 
 
 def generate(brief: Brief) -> Generated:
-    """Raises ModelFailed, ModelTimeout or Unavailable when a model is configured and does not answer, and BudgetSpent
-    when the purse does not hold what its answer may cost."""
+    """Raises ModelFailed, ModelTimeout or Unavailable where no model answers, and BudgetSpent."""
     if not is_by_model() or not brief.sources:
         return _extract(brief)
-    from queries.generating import completion  # noqa: PLC0415  what it imports is dear, and needed only here
+    from queries.generating import completion  # noqa: PLC0415  slow to load, and needed only here
 
     try:
         return completion.complete(brief)
-    except _NO_ANSWER:
+    except _MODEL_FAILED:
         if not brief.stands_in:
             raise
         return _stand_in(brief)
 
 
 def stream(brief: Brief) -> Generator[str | Generated, None, None]:
-    """The answer's text in pieces, and last the whole that they make up. Raises as `generate` does, at any time.
+    """The answer's text in pieces, and last the whole answer. Raises what `generate` raises, at any step.
 
-    What a model has begun to say is not replaced by a quotation: it was shown.
+    Once a model's text was shown, no quotation replaces it.
     """
     if not is_by_model() or not brief.sources:
         yield from _in_pieces(_extract(brief))
         return
-    from queries.generating import completion  # noqa: PLC0415  what it imports is dear, and needed only here
+    from queries.generating import completion  # noqa: PLC0415  slow to load, and needed only here
 
     shown = False
     try:
@@ -103,14 +103,14 @@ def stream(brief: Brief) -> Generator[str | Generated, None, None]:
             for part in parts:
                 shown = True
                 yield part
-    except _NO_ANSWER:
+    except _MODEL_FAILED:
         if shown or not brief.stands_in:
             raise
         yield from _in_pieces(_stand_in(brief))
 
 
 def pieces(text: str) -> list[str]:
-    """The words of a text that is known already, each with the space after it."""
+    """The words of a text, each with the space after it."""
     return re.findall(r"\s*\S+\s*", text)
 
 
@@ -124,13 +124,13 @@ def _stand_in(brief: Brief) -> Generated:
 
 
 def _extract(brief: Brief) -> Generated:
-    """What is quoted is a document's text: hostile input, as a model's is. Its words stand in the source they cite."""
+    """An answer by quoting. A document's text is hostile input, as a model's is, and made harmless the same way."""
     passages = [
         extractive.Passage(source.n, hit.text, hit.score, hit.heading, hit.start - source.start)
         for source in brief.sources
         for hit in source.hits
     ]
-    with turns.turn():
+    with computing.slot():
         quoted = extractive.answer(brief.question, passages, idf=brief.idf, threshold=NEAR_ENOUGH).text
     text = defusing.harmless(quoted, brief.sources)
     return Generated(text or prompts.NOT_FOUND, bool(text), EXTRACTIVE, EXTRACTIVE_MODEL)

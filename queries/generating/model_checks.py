@@ -1,4 +1,4 @@
-"""Every model that the settings name, tried out. The requests are real: a vendor bills them, and no budget pays."""
+"""Tries out every model that the settings name. The requests are real: vendors bill them, and no budget is charged."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,20 +6,21 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from documents import reranking, spaces
+from documents.embedding import spaces
+from documents.searching import reranking
 from queries.generating import chat_models, completion, generation
-from ragsite.lib import circuits, embedding_endpoint, model_probe
-from ragsite.lib.model_probe import Probe
-from ragsite.lib.vendor_client import Endpoint
+from ragsite.lib.inference import circuits, embedding_endpoint, model_probe
+from ragsite.lib.inference.model_probe import Probe
+from ragsite.lib.inference.vendor_client import Endpoint
 
-# For one request of a probe, of which there are two: a page that waits for them is answered in time.
+# For each of the two requests of a probe, so that an admin page that waits for both is answered in time.
 SECONDS = 12.0
 _AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`serves`: what it is for. `circuit`: whether calls to its endpoint are let through; empty where there is none."""
+    """`serves`: what the model is for. `circuit`: the state of its endpoint's circuit; empty where it has none."""
 
     serves: str
     endpoint: str
@@ -42,12 +43,12 @@ Planned = tuple[Model, Callable[[], Probe]]
 
 
 def configured() -> list[Model]:
-    """What there is to check, without asking any of it."""
+    """The models that `check` would try out."""
     return [model for model, _ in _probes()]
 
 
 def check() -> list[Checked]:
-    """All of them at once, as far as it goes."""
+    """Tries out all models, several at a time."""
     probes = _probes()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = [(model, pool.submit(probe)) for model, probe in probes]

@@ -1,7 +1,7 @@
-"""What a model is told. Document text is data: it stands between marks that it cannot forge."""
+"""The messages for a chat model. Document text stands between marks that it cannot forge: it is data."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 
@@ -12,9 +12,9 @@ from ragsite.lib import tokens
 VERSION = "2"  # part of the answer cache's key: another prompt is another answer
 NOT_FOUND = "The documents do not say."
 
-# The conversation helps to understand the question; the answer is in the sources, which get the rest.
+# The conversation gets one in so many parts of the room: it explains the question, but the answer is in the sources.
 HISTORYS_SHARE = 3
-# Less of a source than this says little, unless there is no other.
+# A shorter part of a source says too little, unless it is the only one.
 LEAST_CHARACTERS = 200
 
 _INSTRUCTIONS = f"""\
@@ -35,12 +35,12 @@ def messages(
     turns: Sequence[tuple[str, str]] = (),
     tenant_prompt: str = "",
 ) -> list[Message]:
-    """The messages for a chat model, within its window. `turns` are roles and texts, oldest first.
+    """The messages for a chat model, within its window: the sources and the latest turns, as far as they fit.
 
-    What `fitting` leaves of the sources is told, and of the turns the latest that have room.
+    `turns` are roles and texts, oldest first.
     """
     mark = secrets.token_hex(8)  # a document that was written before cannot contain it
-    told = _fitting(question, sources, turns=turns, tenant_prompt=tenant_prompt)
+    told = fitting(question, sources, turns=turns, tenant_prompt=tenant_prompt)
     blocks = "\n".join(_block(source, mark) for source in told)
     return [
         {"role": "system", "content": _system(mark, tenant_prompt)},
@@ -56,34 +56,30 @@ def fitting(
     turns: Sequence[tuple[str, str]] = (),
     tenant_prompt: str = "",
 ) -> list[Source]:
-    """The sources that a model is told, and may cite: the last ones are left out, and the last that is not is cut,
-    until prompt and answer fit into ANSWER_WINDOW_TOKENS. One is always told, however little of it."""
-    return list(_fitting(question, sources, turns=turns, tenant_prompt=tenant_prompt))
+    """The sources that fit into ANSWER_WINDOW_TOKENS with the rest of the prompt and the answer.
 
-
-def _fitting(
-    question: str, sources: Sequence[Source], *, turns: Sequence[tuple[str, str]], tenant_prompt: str
-) -> Iterator[Source]:
+    The last sources are left out, and the last one that is told is cut. The first is always told, at least in part.
+    """
     history = _latest(turns, _share(question, tenant_prompt))
     room = _room(question, tenant_prompt) - sum(_size(message) for message in history)
+    told: list[Source] = []
     for source in sources:
         frame = tokens.about(_block(source.cut(1), "0" * 16))
         needed = tokens.about(source.text)
-        if frame + needed <= room:
-            room -= frame + needed
-            yield source
-            continue
-        first = source is sources[0]
-        left = len(tokens.beginning(source.text, room - frame))
-        if first or left >= LEAST_CHARACTERS:
-            yield source.cut(max(left, LEAST_CHARACTERS))
-        return
+        if frame + needed > room:
+            left = len(tokens.beginning(source.text, room - frame))
+            if not told or left >= LEAST_CHARACTERS:
+                told.append(source.cut(max(left, LEAST_CHARACTERS)))
+            break
+        room -= frame + needed
+        told.append(source)
+    return told
 
 
 def _room(question: str, tenant_prompt: str) -> int:
-    """Tokens for sources and conversation: what neither instructions and question take nor the answer may.
+    """Tokens for sources and conversation: what instructions, question and answer leave of the window.
 
-    Those kept for the answer are the reserve for text that has more than it is thought to have.
+    The answer's tokens are also the reserve for text that has more tokens than estimated.
     """
     system = tokens.about(_system("0" * 16, tenant_prompt))
     asked = system + tokens.about(question) + 3 * tokens.AROUND_MESSAGE
@@ -95,7 +91,7 @@ def _share(question: str, tenant_prompt: str) -> int:
 
 
 def _latest(turns: Sequence[tuple[str, str]], room: int) -> list[Message]:
-    """The last turns that have room, oldest first. An earlier answer's [1] was another source than this question's."""
+    """The last turns that fit, oldest first, without citations: an earlier answer's [1] was another source."""
     kept: list[Message] = []
     for role, text in reversed(turns):
         said = citations.keep_given(text, frozenset()) if role == "assistant" else text
@@ -104,9 +100,8 @@ def _latest(turns: Sequence[tuple[str, str]], room: int) -> list[Message]:
         if room < 0:
             break
         kept.append(message)
-    while (
-        kept and kept[-1]["role"] == "assistant"
-    ):  # an answer to what is left out; some models refuse to begin so
+    # An answer to a question that is left out; some models also refuse a conversation that begins with one.
+    while kept and kept[-1]["role"] == "assistant":
         kept.pop()
     return kept[::-1]
 

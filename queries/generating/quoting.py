@@ -1,6 +1,6 @@
-"""What of a passage can be quoted in an answer: sentences of prose, and rows of tables. Pure, linear in the text.
+"""Cuts a passage into what an answer can quote: sentences of prose and rows of tables. Pure, and linear in the text.
 
-Code is not quoted: on one line, or half of it, it would be of no use to anybody.
+Code is not quoted: cut short or put on one line it would be of no use.
 """
 
 import re
@@ -17,15 +17,14 @@ LONGEST_QUOTE: Final = 400
 
 _LINE = re.compile(r"[^\n]+")
 _FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)[`~]*[ \t]*(?P<language>[^\s`]?)", re.MULTILINE)
-_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # what parts a table's head from its rows
+_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # the line between a table's head and its rows
 _BAR = re.compile(r"(?<!\\)\|")
 _LIST_MARK = re.compile(r"(?:[-*+•‣◦–—]|\d{1,3}[.)])\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words of source `n`, verbatim: `text == source_text[start:end]`. A row of a table knows its columns' names, where
-    they are told."""
+    """Words of source `n`: `text == source_text[start:end]`. `columns`: names of a row's columns, if known."""
 
     n: int
     start: int
@@ -36,7 +35,7 @@ class Quote:
 
     @property
     def said(self) -> str:
-        """As an answer has it: a row's cells, each with its column's name."""
+        """The text as an answer shows it: of a row, each cell with its column's name."""
         if not self.is_row:
             return self.text
         cells = _cells(self.text)
@@ -60,9 +59,10 @@ class _Run(NamedTuple):
 
 
 def quotes(text: str, *, heading: str) -> Iterator[Quote]:
-    """In their order, each a quote of source 0, but for sentences that lead to code or to a table.
+    """The quotes in order, with 0 for their source. Sentences that only introduce code or a table are left out.
 
-    Rows that stand apart from their table's head have it as the last part of the heading (documents/chunking.py).
+    Rows that were chunked apart from their table's head have the head as the last part of `heading`
+    (documents/chunking.py).
     """
     for run, following in pairwise([*_runs(text), None]):
         if run and run.kind is _Kind.PROSE:
@@ -95,7 +95,7 @@ def _lines(text: str) -> Iterator[tuple[_Kind, int, int]]:
 
 
 def _begins_in_code(text: str) -> bool:
-    """Whether a passage was cut out of the middle of code: a fence that names a language opens, and a lone one closes."""
+    """Whether the passage begins in the middle of code, by its fences: a fence that names a language opens code."""
     closed = False
     for fence in _FENCE.finditer(text):
         if fence["language"]:
@@ -105,7 +105,7 @@ def _begins_in_code(text: str) -> bool:
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Without the marks of a list, and in parts where they are too long."""
+    """The spans of sentences, without list marks; too long ones in parts."""
     for first, last in sentences.spans(text, start, end):
         mark = _LIST_MARK.match(text, first, last)
         begin = mark.end() if mark else first

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import ragsite.lib.identifiers
-from ragsite.lib import partitions
+from ragsite.lib.postgres import partitions
 
 
 def make_months(apps: Any, schema_editor: Any) -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.db import migrations
 
-from ragsite.lib import partitions
+from ragsite.lib.postgres import partitions
 from ragsite.lib.row_security import wall
 
 

@@ -1,1 +1,1 @@
-"""Why a question was answered as it was: kept, explained, asked again and compared."""
+"""Why a question was answered as it was: recorded, explained, and asked again to compare."""

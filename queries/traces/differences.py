@@ -1,4 +1,4 @@
-"""What differs between an answer then and now: its sources, its words, what it was made with. Pure."""
+"""What differs between an answer then and now: sources, words and settings. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any, Final, Literal, NamedTuple
 
 _WORDS = re.compile(r"\s+|[^\s]+")
-# Longer answers are shown whole, then and now: the comparison takes the product of their lengths.
+# Longer answers are shown whole, because comparing takes time in proportion to the product of the lengths.
 _MOST_WORDS: Final = 3_000
 
 Change = Literal["same", "removed", "added"]
@@ -19,8 +19,8 @@ class Piece(NamedTuple):
     text: str
 
 
-class Place(NamedTuple):
-    """A source as it was given; `n` from 1. Spans are characters of the document's text."""
+class GivenSource(NamedTuple):
+    """A source of an answer, whose number `n` counts from 1. `start` and `end` count characters of the document."""
 
     n: int
     chunk: str
@@ -29,8 +29,8 @@ class Place(NamedTuple):
     start: int
     end: int
 
-    def is_same_text(self, other: "Place") -> bool:
-        """A document that was processed again has new chunks, which say the same at the same place."""
+    def is_same_text(self, other: "GivenSource") -> bool:
+        """The same chunk, or an overlapping one: a document that was processed again has new chunks."""
         overlaps = self.start < other.end and other.start < self.end
         return self.chunk == other.chunk or (self.document == other.document and overlaps)
 
@@ -53,31 +53,31 @@ def texts(then: str, now: str) -> list[Piece]:
     return [piece for piece in pieces if piece.text]
 
 
-def sources(then: Sequence[Place], now: Sequence[Place]) -> list[dict[str, Any]]:
-    """Each source of either answer once, in the order of now, the lost ones last."""
+def sources(then: Sequence[GivenSource], now: Sequence[GivenSource]) -> list[dict[str, Any]]:
+    """Each source of either answer once: those of now in their order, then the lost ones."""
     left = list(then)
     found = []
-    for place in now:
-        before = next((other for other in left if place.is_same_text(other)), None)
+    for source in now:
+        before = next((other for other in left if source.is_same_text(other)), None)
         if before is not None:
             left.remove(before)
-        found.append(_source(place, then=before.n if before else None, now=place.n))
-    return [*found, *(_source(place, then=place.n, now=None) for place in left)]
+        found.append(_source(source, then=before.n if before else None, now=source.n))
+    return [*found, *(_source(source, then=source.n, now=None) for source in left)]
 
 
-def _source(place: Place, *, then: int | None, now: int | None) -> dict[str, Any]:
+def _source(source: GivenSource, *, then: int | None, now: int | None) -> dict[str, Any]:
     if then is None:
         change = "gained"
     elif now is None:
         change = "lost"
     else:
         change = "same" if then == now else "moved"
-    return {"change": change, "then": then, "now": now, "chunk_id": place.chunk, "document_id": place.document,
-            "page": place.page}  # fmt: skip
+    return {"change": change, "then": then, "now": now, "chunk_id": source.chunk, "document_id": source.document,
+            "page": source.page}  # fmt: skip
 
 
 def settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was set otherwise, by name."""
+    """The settings that differ, by name."""
     names = [*then, *(name for name in now if name not in then)]
     pairs = ((name, then.get(name), now.get(name)) for name in names)
     return [{"name": name, "then": before, "now": after} for name, before, after in pairs if before != after]

@@ -1,6 +1,6 @@
-"""Reads what is kept of how an answer came about (`queries.traces.tracing`), for people.
+"""Shows people the trace of an answer, as `queries.traces.tracing` stored it.
 
-Titles and texts are those of today: a document that was removed has none, and a chunk that was cut anew neither.
+Titles and texts are today's: they are missing where the document was removed, or was processed again into new chunks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,30 +15,30 @@ from ragsite.lib.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """The query that an answer was made for, and its trace; for an answer from the cache both are another query's."""
+class Origin:
+    """The query that an answer was made for, and its trace. An answer from the cache was made for another query."""
 
     query: Query
     trace: Mapping[str, Any]
 
 
-def made(query: Query) -> Made:
-    """Raises NotFound where nothing was kept: it was asked before there were traces, or never got so far."""
-    own = query.trace or {}
-    origin = query
-    if "of" in own:
-        found = Query.objects.for_tenant(query.tenant_id).filter(pk=own["of"]).first()
+def origin(query: Query) -> Origin:
+    """Raises NotFound where there is no trace: the query is from before there were traces, or failed too early."""
+    made_for, trace = query, query.trace or {}
+    if "of" in trace:
+        found = Query.objects.for_tenant(query.tenant_id).filter(pk=trace["of"]).first()
         if found is None:
             raise NotFound("The query whose answer this was is gone, and its trace with it.")
-        origin, own = found, found.trace or {}
-    if own.get("v") != tracing.VERSION:
+        made_for, trace = found, found.trace or {}
+    if trace.get("v") != tracing.VERSION:
         raise NotFound("No trace was kept of this query.")
-    return Made(origin, own)
+    return Origin(made_for, trace)
 
 
 def explained(query: Query) -> dict[str, Any]:
-    """The trace as the API and the admin show it; raises NotFound."""
-    origin, trace = (found := made(query)).query, found.trace
+    """The trace as the API and the admin show it. Raises NotFound."""
+    found = origin(query)
+    made_for, trace = found.query, found.trace
     space = trace.get("space")
     return {
         "id": query.pk,
@@ -48,9 +48,9 @@ def explained(query: Query) -> dict[str, Any]:
         "error_code": query.error_code,
         "created_at": query.created_at,
         "from_cache": query.from_cache,
-        "answer_of": origin.pk if origin.pk != query.pk else None,
+        "answer_of": made_for.pk if made_for.pk != query.pk else None,
         "replay_of": trace.get("replay_of"),
-        "searched": searched(origin),
+        "searched": searched(made_for),
         "asked": trace["asked"],
         "collections": trace["rights"],
         "settings": {
@@ -62,33 +62,33 @@ def explained(query: Query) -> dict[str, Any]:
         "considered": trace.get("considered", 0),
         "candidates": _candidates(query.tenant_id, trace),
         "prompt": _prompt(trace),
-        "attempts": origin.attempts,
-        "unsupported": origin.unsupported,
-        "timings_ms": origin.timings_ms,
+        "attempts": made_for.attempts,
+        "unsupported": made_for.unsupported,
+        "timings_ms": made_for.timings_ms,
         "response_time_ms": query.response_time_ms,
     }
 
 
 def searched(query: Query) -> str:
-    """What was looked for: a follow-up as it is meant in its conversation."""
+    """The question that was searched for: a follow-up with what it leaves to its conversation."""
     return query.standalone_question or query.question
 
 
 def sources(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The candidates that were given, in the order of their numbers."""
+    """The candidates that became sources of the answer, by number."""
     given = [row for row in rows(trace) if row["n"]]
     return sorted(given, key=lambda row: int(row["n"]))
 
 
 def rows(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The candidates by the names of their columns; documents by their ids."""
+    """The candidates as dictionaries; `document` is the document's id."""
     documents = trace.get("documents", [])
     named = [dict(zip(tracing.COLUMNS, row, strict=True)) for row in trace.get("candidates", [])]
     return [{**row, "document": documents[row["document"]]} for row in named]
 
 
 def titles(tenant_id: UUID, documents: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Title and collection of those documents that are still there, by id."""
+    """Title and collection by document id, of the documents that still exist."""
     there = Document.objects.for_tenant(tenant_id).filter(pk__in=documents)
     found = there.values_list("pk", "title", "collection__name")
     return {str(pk): (title, collection) for pk, title, collection in found}

@@ -1,7 +1,7 @@
-"""Asks a past question again, of today's corpus and with today's settings, and says what is different."""
+"""Asks a past question again, with today's corpus and settings, and compares the answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,54 +12,46 @@ from queries import answering
 from queries.answers import Answer, Ask
 from queries.models import Query
 from queries.traces import differences, explaining
-from queries.traces.differences import Place
-from queries.traces.explaining import Made
+from queries.traces.differences import GivenSource
+from queries.traces.explaining import Origin
 
-# Parameters that are kept as they were given.
+# Parameters that the trace holds as they were given.
 _PLAIN = [field.name for field in fields(Ask) if field.name not in {"question", "document_ids", "turns"}]
-NARROWED = "replay"  # the name of such a caller's rights; nothing is cached under it
+NARROWED = "replay"  # the rights of a narrowed caller; no answer is cached under this name
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The new answer, which is in the history as any other, and what is different from the one then."""
+    """The new answer, which is in the history too, and what differs from the old one."""
 
     made: Answer
     difference: Mapping[str, Any]
 
 
 def again(query: Query, caller: Caller, *, query_id: UUID) -> Replayed:
-    """Asked and paid by `caller`, who may be of any rights, within those of whoever asked then.
+    """`caller` asks and pays, but reads no more than the one who asked then.
 
-    Raises NotFound where there is no trace to go by, or a collection that it names is gone; and what answering raises.
+    Raises NotFound where there is no trace, or where a collection that it names is gone; and what answering raises.
     """
-    then = explaining.made(query)
-    asking = narrowed(caller, query, then.trace)
-    made = answering.answer(asking, _asked(then), query_id=query_id, replay_of=query.pk)
+    then = explaining.origin(query)
+    asker = narrowed(caller, query, then.trace)
+    made = answering.answer(asker, _asked(then), query_id=query_id, replay_of=query.pk)
     return Replayed(made, _difference(query, then, made))
 
 
 def narrowed(caller: Caller, query: Query, trace: Mapping[str, Any]) -> Caller:
-    """The caller, held to what whoever asked then could read, and their key still can."""
+    """The caller, limited to what the one who asked could read then, and what their key can read now."""
     allowed: set[UUID] | None = None if trace["rights"] is None else {UUID(pk) for pk in trace["rights"]}
     for held in (_of_key(query), None if caller.collections is None else set(caller.collections)):
         if held is not None:
             allowed = held if allowed is None else allowed & held
     if allowed is None:
         return caller
-    return Caller(
-        tenant_id=caller.tenant_id,
-        key_id=caller.key_id,
-        user_id=caller.user_id,
-        role=caller.role,
-        scopes=caller.scopes,
-        collections=tuple(sorted(allowed)),
-        rights=NARROWED,
-    )
+    return replace(caller, collections=tuple(sorted(allowed)), rights=NARROWED)
 
 
 def _of_key(query: Query) -> set[UUID] | None:
-    """What the key that asked may read today; None: everything, or there is no such key any more."""
+    """The collections that the key may read today. None: all of them, or there was no key, or it is gone."""
     if query.key_id is None:
         return None
     key = APIKey.objects.for_tenant(query.tenant_id).filter(pk=query.key_id).first()
@@ -69,8 +61,8 @@ def _of_key(query: Query) -> set[UUID] | None:
     return set(held.values_list("collection_id", flat=True))
 
 
-def _asked(then: Made) -> Ask:
-    """The same question and parameters. Documents that were removed since are left out."""
+def _asked(then: Origin) -> Ask:
+    """The same question and parameters, without documents that were removed since."""
     asked, query = then.trace["asked"], then.query
     documents = asked.get("document_ids")
     if documents is not None:
@@ -80,8 +72,8 @@ def _asked(then: Made) -> Ask:
     return Ask(question=explaining.searched(query), document_ids=documents, **plain)
 
 
-def _difference(query: Query, then: Made, made: Answer) -> dict[str, Any]:
-    before, after = _places(then.trace), _places(made.trace)
+def _difference(query: Query, then: Origin, made: Answer) -> dict[str, Any]:
+    before, after = _given(then.trace), _given(made.trace)
     changed = differences.sources(before, after)
     named = explaining.titles(query.tenant_id, [source["document_id"] for source in changed])
     for source in changed:
@@ -97,9 +89,9 @@ def _difference(query: Query, then: Made, made: Answer) -> dict[str, Any]:
     }
 
 
-def _places(trace: Mapping[str, Any]) -> list[Place]:
+def _given(trace: Mapping[str, Any]) -> list[GivenSource]:
     return [
-        Place(row["n"], row["chunk"], row["document"], row["page"], row["start"], row["end"])
+        GivenSource(row["n"], row["chunk"], row["document"], row["page"], row["start"], row["end"])
         for row in explaining.sources(trace)
     ]
 

@@ -1,7 +1,7 @@
-"""What is kept of how an answer came about: enough to explain it, and to ask it again, in a few kilobytes.
+"""Records how an answer came about: enough to explain it, and to ask again, in a few kilobytes.
 
-Texts are not copied. A candidate is named by its chunk and its span in the document, of which the history's sources
-have the words where it was given. What is stored is read by `queries.traces.explaining`.
+Texts are not copied. A candidate is named by its chunk and its span in the document; the words of those that became
+sources are in the history's row. `queries.traces.explaining` reads what is stored here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,28 +11,30 @@ from uuid import UUID
 
 from accounts.models import Tenant
 from apikeys.callers import Caller
-from documents.search import Found, Hit
+from documents.searching.search import Found, Hit
 from queries.answers import Ask
-from queries.generating import generation, makers
+from queries.generating import generation, recipe
 from queries.sources import Source
 from ragsite.lib import tokens
 
 VERSION: Final = 1
-# Which candidates are kept: those that were given, the best by both legs, and the best of each. With 50 sources, the
-# most that may be asked for, that is 90 at most.
+# The candidates that are stored: the answer's sources, the best of the fused ranking, and the best of each leg. That is
+# 90 at most, because no more than 50 sources can be asked for.
 MOST_FUSED: Final = 20
 MOST_OF_A_LEG: Final = 10
 MOST_TERMS: Final = 32
 
-# A candidate's values, in this order: names in every row would be most of what is stored.
+# The order of a candidate's values. Names in every row would take more space than the values.
 COLUMNS: Final = ("chunk", "document", "page", "start", "end", "cosine", "dense", "bm25", "lexical", "score",
                   "fused", "n")  # fmt: skip
 
 
 @dataclass(slots=True)
 class Trace:
-    """What is to be kept of a question, as it comes to be known. `given` are the sources of the answer, in order;
-    `replay_of` the query that is asked again."""
+    """Filled in while a question is being answered.
+
+    `given` are the sources of the answer, in order; `replay_of` is the query that is being asked again.
+    """
 
     caller: Caller
     ask: Ask
@@ -42,7 +44,7 @@ class Trace:
     replay_of: UUID | None = None
 
     def stored(self) -> dict[str, Any]:
-        """As JSON. Free of what no row may hold: the tenant's prompt is a digest."""
+        """As JSON for the history's row. Of the tenant's prompt it has a fingerprint alone."""
         kept: dict[str, Any] = {
             "v": VERSION,
             "asked": _asked(self.ask),
@@ -58,24 +60,24 @@ class Trace:
 
 
 def settled(tenant: Tenant, ask: Ask) -> dict[str, Any]:
-    """What the site and the tenant are set to, as far as it decides an answer."""
+    """The settings of the site and the tenant that decide an answer."""
     return {
         "corpus_version": tenant.corpus_version,
         "top_k": ask.top_k or tenant.top_k,
         "distance_threshold": tenant.distance_threshold,
-        "tenant_prompt": makers.version_of(tenant.prompt),
-        **makers.named(),
+        "tenant_prompt": recipe.fingerprint(tenant.prompt),
+        **recipe.current(),
     }
 
 
 def _asked(ask: Ask) -> dict[str, Any]:
-    """The parameters that were given. Of a conversation only how long it was: its words have a place of their own."""
+    """The parameters that were given; of a conversation only its length, since the history has its words."""
     given = {
         name: value for name, value in ask.parameters().items() if value not in (None, (), {}, "", "auto")
     }
     if ask.turns:
         given["turns"] = len(ask.turns)
-    if ask.document_ids is not None:  # none at all is a filter too
+    if ask.document_ids is not None:  # an empty list is a filter too
         given["document_ids"] = _texts(ask.document_ids)
     return given
 
@@ -100,21 +102,21 @@ def _retrieved(found: Found, given: Sequence[Source]) -> dict[str, Any]:
 
 
 Ranks = tuple[int, int | None, int]
-"""By the dense leg, by BM25 (None: none of the question's words is in it), and fused; from 1."""
+"""In the dense leg, in BM25 (None: it has no word of the question), and fused; from 1."""
 
 
 def _kept(considered: Sequence[Hit], numbers: Mapping[UUID, int]) -> Iterable[tuple[Hit, Ranks]]:
-    dense = _places(sorted(considered, key=lambda hit: -hit.cosine))
-    lexical = _places(sorted((hit for hit in considered if hit.bm25 > 0), key=lambda hit: -hit.bm25))
-    for place, hit in enumerate(considered, start=1):
-        ranks = dense[hit.chunk_id], lexical.get(hit.chunk_id), place
-        is_best = place <= MOST_FUSED or min(ranks[0], ranks[1] or ranks[0]) <= MOST_OF_A_LEG
+    dense = _ranks(sorted(considered, key=lambda hit: -hit.cosine))
+    lexical = _ranks(sorted((hit for hit in considered if hit.bm25 > 0), key=lambda hit: -hit.bm25))
+    for fused, hit in enumerate(considered, start=1):
+        ranks = dense[hit.chunk_id], lexical.get(hit.chunk_id), fused
+        is_best = fused <= MOST_FUSED or min(ranks[0], ranks[1] or ranks[0]) <= MOST_OF_A_LEG
         if is_best or hit.chunk_id in numbers:
             yield hit, ranks
 
 
-def _places(hits: Sequence[Hit]) -> dict[UUID, int]:
-    return {hit.chunk_id: place for place, hit in enumerate(hits, start=1)}
+def _ranks(hits: Sequence[Hit]) -> dict[UUID, int]:
+    return {hit.chunk_id: rank for rank, hit in enumerate(hits, start=1)}
 
 
 def _row(hit: Hit, ranks: Ranks, document: int, number: int | None) -> list[Any]:
@@ -125,7 +127,7 @@ def _row(hit: Hit, ranks: Ranks, document: int, number: int | None) -> list[Any]
 
 
 def _prompted(given: Sequence[Source]) -> dict[str, Any] | None:
-    """What a model was shown, by the estimate that decided how much of it had room; None where none was asked."""
+    """The sources in the model's prompt, with their estimated tokens; None where no model was asked."""
     if not generation.is_by_model() or not given:
         return None
     return {"sources": [[source.n, tokens.about(source.text)] for source in given]}

@@ -39,9 +39,8 @@ class Postgres:
     data_dir: Path
     durable: bool = True
     name = "postgres"
-    stop_signal = (
-        signal.SIGINT
-    )  # "fast": ends the sessions, writes a checkpoint, needs no recovery at the next start
+    # "fast": ends the sessions, writes a checkpoint, needs no recovery at the next start
+    stop_signal = signal.SIGINT
     grace = 30.0
 
     @property

@@ -24,7 +24,7 @@ def client_address(request: HttpRequest | Request) -> str:
     hops = [hop.strip() for hop in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     while hops and within(address, settings.TRUSTED_PROXIES):
         candidate = hops.pop()
-        if not _is_address(candidate):
+        if not is_address(candidate):
             break
         address = candidate
     return str(_parsed(address))
@@ -38,13 +38,13 @@ def within(address: str, networks: Iterable[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def bits(address: str) -> str:
-    """An address as its version and its bits, such that one of a network begins with `network_bits` of it."""
+    """An address as its version and its bits; it lies in a network if it begins with the `network_bits` of that."""
     parsed = _parsed(address)
     return f"{parsed.version}:{int(parsed):0{parsed.max_prefixlen}b}"
 
 
 def network_bits(network: str) -> str:
-    """What every address of a network, given as CIDR, begins with in `bits`; raises ValueError."""
+    """What the `bits` of every address in a network begin with. Raises ValueError for what is no CIDR."""
     parsed = ip_network(network, strict=False)
     address, length = parsed.network_address, parsed.prefixlen
     if isinstance(address, IPv6Address) and address.ipv4_mapped and length >= _IPV4_MAPPED:
@@ -69,7 +69,7 @@ def _parsed(address: str) -> Address:
     return mapped or parsed
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     try:
         ip_address(text)
     except ValueError:

@@ -1,5 +1,5 @@
-"""What all admins have in common, and those of rows that are never edited, that domain functions make, or whose every
-change is on record."""
+"""Bases of the apps' admins: of all of them, of rows that nobody edits, of rows that domain functions make, and of rows
+whose changes are in the audit log."""
 
 from typing import Any
 
@@ -30,10 +30,8 @@ class _List(ChangeList):
 
 
 class SiteAdmin(ModelAdmin):
-    """People may write whatever they like into the address of a list, and Django asks Postgres before it looks at it.
-
-    What stands on one line is shown beside other names, and is checked as the API's names are.
-    """
+    """Refuses odd input where Django would not: what the address of a list asks for, which Django hands to Postgres
+    unread, and names with hidden characters, as the API refuses them."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -99,7 +97,7 @@ class AddsByForm(SiteAdmin):
     new_form: type[NewRowForm]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Django knows of what is wrong with a form only before it is saved: a refused one goes round once more."""
+        """Shows the form again with the reason where the domain function refuses: Django expects none while saving."""
         try:
             return super().add_view(request, form_url, extra_context)
         except AppError as error:  # what was done is rolled back by then

@@ -1,7 +1,7 @@
-"""What Redis must hear of a change in Postgres: at once, or else as soon as it can be had again.
+"""Tells Redis of a change in Postgres: at once, or as soon as Redis is back.
 
-Its copies outlive its absence: a server that hung, or was started again with its append-only file, has them all. What
-it missed has to follow, or a key that was revoked meanwhile would work again until its copy ends.
+Redis comes back with the copies that it had: it may only have hung, or have kept them in its append-only file. A key
+that was revoked meanwhile would work again until its copy expires, so the news that Redis missed has to follow.
 """
 
 import time
@@ -14,7 +14,7 @@ import structlog
 from redis import Redis, RedisError
 
 from ragsite.lib import redis_client
-from ragsite.lib.per_process import PerProcess
+from ragsite.lib.concurrency.per_process import PerProcess
 
 PATIENCE_SECONDS = 120.0  # every copy that news could be about has ended by then
 PAUSE_SECONDS = 0.2

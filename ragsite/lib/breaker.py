@@ -1,6 +1,6 @@
-"""Circuit breakers of one process: what keeps failing is left alone for a while, then tried by one caller at a time, or
-by none. For what `circuits`, which all processes share, cannot be asked about: Redis itself, and storage, which has to
-do without it.
+"""Circuit breakers of one process: what keeps failing is left alone for a while, then tried by one caller at a time.
+
+For Redis and for storage. Models have `ragsite.lib.inference.circuits`, which all processes share by way of Redis.
 """
 
 import threading

@@ -1,7 +1,6 @@
-"""What is wrong with a request, in the words of its protocol.
+"""How a program is told of an error: in a problem document (RFC 9457), or in the form of the protocol that it speaks.
 
-Programs hear a problem document (RFC 9457), but for those that were written for something else: who serves them says
-by which form, and below which address.
+Whoever serves another protocol registers its form, for the addresses that it serves, with `use`.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,12 +29,12 @@ def _as_it_is(document: Document) -> Told:
     return Told(document["status"], document, PROBLEM)
 
 
-# By the first part of an address. A view's own attribute would not do: of an address that is none there is no view.
+# By the first part of an address, and not by the view: an address that does not exist has none.
 _forms: dict[str, Form] = dict.fromkeys(("api", "health", "ready", "status", "metrics"), _as_it_is)
 
 
 def use(form: Form, *, below: str) -> None:
-    """What goes wrong at `/{below}` and below it is told so."""
+    """Errors at `/{below}` and below it are told in this form."""
     _forms[below] = form
 
 

@@ -1,6 +1,6 @@
 """What can go wrong for reasons a caller should hear of.
 
-Domain code raises these; `ragsite.lib.api` alone knows which HTTP status each class becomes.
+Domain code raises these; `ragsite.lib.problems` alone knows which HTTP status each class becomes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Calendar months in UTC, by which tables are parted and budgets are counted."""
+"""Calendar months in UTC, by which tables are partitioned and budgets are counted."""
 
 from datetime import UTC, datetime
 

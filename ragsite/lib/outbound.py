@@ -8,17 +8,16 @@ import asyncio
 import math
 import socket
 import ssl
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 
 import httpx2
 
 from ragsite.lib import addresses
-from ragsite.lib.per_process import PerProcess
+from ragsite.lib.concurrency import event_loops
+from ragsite.lib.concurrency.per_process import PerProcess
 from ragsite.lib.public_addresses import is_public
 
 MAX_URL = 2_000
@@ -67,14 +66,14 @@ def check(url: str, *, networks: Sequence[str]) -> None:
     port = _port(target)
     if port != _PORTS[target.scheme] and port not in _FREE_PORTS:
         raise ValueError("Of the ports below 1024 only the protocol's own is called, and none above 65535.")
-    if _is_address(target.host) and not _may_be_called(target, target.host, networks):
+    if addresses.is_address(target.host) and not _may_be_called(target, target.host, networks):
         raise ValueError("The address lies in no public network.")
 
 
 def post(url: str, *, body: bytes, headers: Mapping[str, str], limits: Limits) -> "Future[Reply]":
     """Sends it in the background; the result is a Reply, or raises Failed within the limits' seconds."""
     sending = _bounded(url, body=body, headers=headers, limits=limits)
-    return asyncio.run_coroutine_threadsafe(sending, _loops.get("outbound"))
+    return asyncio.run_coroutine_threadsafe(sending, event_loops.named("outbound"))
 
 
 async def _bounded(url: str, *, body: bytes, headers: Mapping[str, str], limits: Limits) -> Reply:
@@ -178,14 +177,6 @@ def _port(target: httpx2.URL) -> int:
     return _PORTS[target.scheme] if target.port is None else target.port
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_tls(error: BaseException | None) -> bool:
     """Whether a connection failed over its certificate or its encryption; the clients wrap what Python's ssl said."""
     while error is not None:
@@ -204,12 +195,6 @@ def _seconds(retry_after: str) -> float:
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 
 
-def _start_loop(name: str) -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=name, daemon=True).start()
-    return loop
-
-
 def _make_resolvers(name: str) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_RESOLVERS, thread_name_prefix=name)
 
@@ -218,6 +203,5 @@ def _make_context(_: str) -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-_loops = PerProcess(_start_loop)
 _resolvers = PerProcess(_make_resolvers)
 _certificates = PerProcess(_make_context)

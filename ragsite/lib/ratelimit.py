@@ -12,7 +12,7 @@ class LocalBuckets:
         self._lock = Lock()
 
     def seen(self, name: str, tokens: float) -> None:
-        """Notes what is left by those who know, so that a bucket is not full again the moment that they cannot be asked."""
+        """Notes the tokens that Redis counted, so that the bucket is not full again the moment that Redis goes away."""
         with self._lock:
             self._make_room(name)
             self._buckets[name] = (tokens, time.monotonic())

@@ -53,8 +53,7 @@ def _send(client: Redis, *command: str | bytes | float) -> Any:
 
 
 def new_breaker() -> Breaker:
-    """A closed one. No request pays for finding out whether Redis is back: with two processes it would be the slowest
-    hundredth of them that does."""
+    """A closed breaker. A thread finds out whether Redis is back, so that no request is slow because it has to."""
     return Breaker("Redis", failures=3, reset_seconds=PROBE_SECONDS, counts=_is_redis, answers=_answers)
 
 

@@ -15,7 +15,7 @@ from psycopg import sql
 
 
 class _Scope(NamedTuple):
-    """Whose rows may be touched, as Postgres's variables say it: a tenant's id or "", and "on" for all tenants' or ""."""
+    """Whose rows may be touched: one tenant's, by its id, or all tenants' where `across` is "on"."""
 
     tenant: str = ""
     across: str = ""
@@ -23,9 +23,8 @@ class _Scope(NamedTuple):
 
 _NOBODY, _EVERYBODY = _Scope(), _Scope(across="on")
 
-_scope: ContextVar[_Scope] = ContextVar(
-    "ragsite.row_security", default=_NOBODY
-)  # a thread begins with nobody's
+# A thread begins with nobody's rows.
+_scope: ContextVar[_Scope] = ContextVar("ragsite.row_security", default=_NOBODY)
 
 
 @contextmanager
@@ -75,7 +74,10 @@ def is_set() -> bool:
 def scope_statement() -> str:
     """The statement that tells Postgres, for this transaction only. A UUID's text and a constant: nothing to escape."""
     scope = _scope.get()
-    return f"SELECT set_config('ragsite.tenant', '{scope.tenant}', true), set_config('ragsite.across', '{scope.across}', true)"
+    return (
+        f"SELECT set_config('ragsite.tenant', '{scope.tenant}', true),"
+        f" set_config('ragsite.across', '{scope.across}', true)"
+    )
 
 
 # What migrations do to a table ---------------------------------------------------------------------------------

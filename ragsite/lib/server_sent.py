@@ -13,7 +13,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy k
 
 
 class AcceptsEvents(DefaultContentNegotiation):
-    """What is no stream, such as a problem, goes out as JSON to those who accept events."""
+    """For views that stream events: whatever else they answer, such as a problem, goes out as JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Any, format_suffix: str | None = None

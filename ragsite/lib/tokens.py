@@ -1,9 +1,9 @@
 """How many tokens a text has, for models whose tokenizers are not here. Two rules, for two ends.
 
-`about` is rather too many than too few: for what has to fit (a window, a limit a minute), and for showing. OpenAI counts
-4 characters a token in English (help.openai.com, "What are tokens and how to count them"); other European languages have
-3.5 bytes or more, and where a character is 3 bytes it is about a token. Code and digits can need more tokens than that:
-whoever has to fit keeps something in reserve for them.
+`about` estimates, rather too many than too few, for what has to fit (a window, a limit a minute) and for showing.
+OpenAI counts 4 characters a token in English (help.openai.com, "What are tokens and how to count them"); other European
+languages have 3.5 bytes or more, and where a character is 3 bytes it is about a token. Code and digits can need more
+tokens than that: whoever has to fit keeps something in reserve for them.
 
 `most` is what no bill exceeds: in a tokenizer that splits bytes (byte-level BPE, Radford et al. 2019) a token is a byte
 at least.

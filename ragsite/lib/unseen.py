@@ -1,4 +1,4 @@
-"""Characters that nobody sees, or that turn the direction of those around them: what hides a text in another."""
+"""Characters that nobody sees, or that turn the direction of those around them, and so hide one text in another."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ _UNSEEN = re.compile(
 )
 # Signs of Arabic, Syriac and Kaithi that are seen, though Unicode counts them as format.
 _SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd")
-# These two are not seen either. They belong to the spelling of some scripts, so that it takes their neighbours to judge.
+# Not seen either, but part of the spelling of some scripts: whether they hide something depends on their neighbours.
 JOINERS: Final = "\u200c\u200d"
 # Says of the character before it that it is an emoji, or is none.
 _EMOJI = re.compile("(?<=[^\ufe0e\ufe0f])[\ufe0e\ufe0f]")

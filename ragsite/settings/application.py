@@ -81,9 +81,8 @@ REST_FRAMEWORK = {
         "accounts.authentication.BearerToken",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": [
-        "apikeys.permissions.Nobody"
-    ],  # a view says who may; forgetting it locks it
+    # A view says who may call it; one that forgets to is closed.
+    "DEFAULT_PERMISSION_CLASSES": ["apikeys.permissions.Nobody"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
@@ -91,7 +90,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["ragsite.lib.api.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "ragsite.lib.api.Pages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "ragsite.lib.api.answer_error",
+    "EXCEPTION_HANDLER": "ragsite.lib.problems.answer_error",
     "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {

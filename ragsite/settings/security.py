@@ -16,9 +16,17 @@ CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
 CORS_ALLOWED_ORIGINS = environment.words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/((api|v1)/|mcp$)"
 # Besides ours, those that OpenAI's client and the Model Context Protocol send from a page.
-CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "mcp-protocol-version", "mcp-method", "mcp-name", "openai-organization",
-                      "openai-project", *(f"x-stainless-{name}" for name in (
-                          "arch", "lang", "os", "package-version", "retry-count", "runtime", "runtime-version", "timeout"))]  # fmt: skip
+_stainless = ("arch", "lang", "os", "package-version", "retry-count", "runtime", "runtime-version", "timeout")
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "idempotency-key",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "openai-organization",
+    "openai-project",
+    *(f"x-stainless-{name}" for name in _stainless),
+]
 CORS_EXPOSE_HEADERS = ["X-Request-ID", "Retry-After", "Idempotency-Replayed", "RateLimit", "RateLimit-Policy",
                        "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]  # fmt: skip
 
@@ -33,7 +41,7 @@ SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "ragsite.lib.api.csrf_failure"
+CSRF_FAILURE_VIEW = "ragsite.lib.problems.csrf_failure"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [csp.SELF],

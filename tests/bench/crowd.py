@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pgvector import HalfVector, SparseVector
 
 from accounts.models import Tenant
-from documents import copying, indexing, lexical, spaces
+from documents import copying, indexing
+from documents.embedding import spaces
 from documents.models import Collection, CorpusStatistics, Document
+from documents.searching import lexical
 from ragsite.lib.identifiers import uuid7
 
 CHUNKS_A_DOCUMENT: Final = 20

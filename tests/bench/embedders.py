@@ -13,7 +13,7 @@ from typing import Any
 
 from documents import chunking
 from documents.formats import markdown
-from ragsite.lib.local_model import LocalModel, Precision
+from ragsite.lib.inference.local_model import LocalModel, Precision
 from tests.bench.load import taking
 from tests.bench.measure import Comparison, Sample, compare
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Self
 
-from ragsite.lib import local_model
-from ragsite.lib.local_model import LocalModel, Precision
+from ragsite.lib.inference import local_model
+from ragsite.lib.inference.local_model import LocalModel, Precision
 
 PROCESSES: Final = 2  # as `make up` runs them on two cores: one for small files, one for large ones and these
 _loaded: list[LocalModel] = []  # in a process of the pool: its model

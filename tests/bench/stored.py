@@ -23,12 +23,14 @@ import numpy as np  # noqa: E402
 from django.db import connection, connections, transaction  # noqa: E402
 from pgvector import HalfVector  # noqa: E402
 
-from documents import copying, indexing, retrieval, search, survey, vector_index  # noqa: E402
-from documents.hits import Hit  # noqa: E402
+from documents import copying, indexing  # noqa: E402
+from documents.embedding import vector_index  # noqa: E402
 from documents.models import Chunk, ChunkVector, Collection, Document  # noqa: E402
-from documents.retrieval import Legs  # noqa: E402
-from documents.scope import Scope  # noqa: E402
-from documents.survey import Survey  # noqa: E402
+from documents.searching import retrieval, search, survey  # noqa: E402
+from documents.searching.hits import Hit  # noqa: E402
+from documents.searching.retrieval import Legs  # noqa: E402
+from documents.searching.scope import Scope  # noqa: E402
+from documents.searching.survey import Survey  # noqa: E402
 from ragsite.lib import row_security  # noqa: E402
 from ragsite.lib.postgres import OWNER  # noqa: E402
 from tests.bench.crowd import CHUNKS_A_DOCUMENT, SHARES, Crowd  # noqa: E402

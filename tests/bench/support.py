@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragsite.settings")
 django.setup()
 
 from documents import sentences  # noqa: E402  models are there once Django is set up
-from documents.search import Hit  # noqa: E402
+from documents.searching.search import Hit  # noqa: E402
 from queries.checking import support  # noqa: E402
 from queries.sources import each  # noqa: E402
 

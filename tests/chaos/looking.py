@@ -38,8 +38,9 @@ def questions() -> Iterator[str]:
 
 
 def recall() -> dict[str, Any]:
-    from documents import reembedding, search, spaces
+    from documents.embedding import reembedding, spaces
     from documents.models import Chunk, ChunkVector
+    from documents.searching import search
 
     space, tenant_id = spaces.active(), _tenant()
     rows = ChunkVector.objects.for_tenant(tenant_id).filter(space=space).values_list("chunk_id", "vector")
@@ -59,7 +60,7 @@ def recall() -> dict[str, Any]:
 
 
 def watch() -> dict[str, Any]:
-    from documents import search
+    from documents.searching import search
 
     tenant_id, seen, mixed = _tenant(), Counter[str](), []
     while True:
@@ -92,8 +93,8 @@ def _consistent_with(tenant_id: UUID, text: str, cosines: dict[UUID, float]) -> 
 
 
 def _embedded(space: Any, text: str) -> NDArray[np.float32]:
-    from documents import spaces
-    from ragsite.lib.embedding_cache import embed_cached
+    from documents.embedding import spaces
+    from ragsite.lib.inference.embedding_cache import embed_cached
 
     return np.asarray(embed_cached(spaces.model(space), [text], space=space.pk, owner="a look")[0])
 

@@ -29,7 +29,7 @@ PAUSE = 3.0  # between two good files
 AT_ONCE = 4  # uploads
 ALL_SECONDS = 3_600.0  # for a site that is stuck, not for one that is slow
 _SAMPLE_SECONDS = 0.2
-_SERVER = "documents.parsing_server"
+_SERVER = "documents.confined.parsing_server"
 
 
 def whole() -> Report:

@@ -8,14 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from documents import parsing, parsing_link
+from documents.confined import parsing, parsing_link
 
-ROOT = str(Path(parsing.__file__).resolve().parent.parent)
+ROOT = str(Path(parsing.__file__).resolve().parents[2])
 # A server whose children take on every restriction of the real ones and then run a hostile parser instead of ours.
 HOSTILE = """
 import sys, types
 sys.path.insert(0, {root!r})
-from documents import formats, parsing_server
+from documents import formats
+from documents.confined import parsing_server
 module = types.ModuleType("hostile")
 module.seen = []
 def parse(path, limits):
@@ -32,7 +33,7 @@ parsing_server.main(sys.argv[1:])
 PATCHED = """
 import sys
 sys.path.insert(0, {root!r})
-from documents import parsing_server, sandbox
+from documents.confined import parsing_server, sandbox
 {lines}
 parsing_server.main(sys.argv[1:])
 """

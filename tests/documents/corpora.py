@@ -8,10 +8,12 @@ from django.db import transaction
 from numpy.typing import NDArray
 
 from accounts.models import Tenant
-from documents import indexing, lexical, spaces
+from documents import indexing
 from documents.chunking import Piece
+from documents.embedding import spaces
 from documents.models import Chunk, CorpusStatistics, Document, Term
 from documents.passages import Prepared, analyse, context, term_ids
+from documents.searching import lexical
 from tests.makers import make_document
 
 DIMENSIONS = 384

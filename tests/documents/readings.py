@@ -14,7 +14,8 @@ from typing import Any, Final
 import psutil
 import pytest
 
-from documents import intake, parsing, sniffing
+from documents import intake, sniffing
+from documents.confined import parsing
 from documents.structure import Failure, Limits, ParsedDocument
 from tests.documents.malformed import CODES, Sample
 

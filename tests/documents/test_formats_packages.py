@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from documents.confined.parsing import ParseFailed, parse
 from documents.formats import PARSERS, archives, docx, pptx, xlsx
-from documents.parsing import ParseFailed, parse
 from documents.structure import Failure, Limits, UnreadableError
 from tests.documents import office
 

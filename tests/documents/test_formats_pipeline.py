@@ -6,9 +6,9 @@ import pytest
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import search
 from documents.models import Document
-from documents.search import Scope
+from documents.searching import search
+from documents.searching.search import Scope
 from queries.generating import extractive
 from tests.documents import office
 from tests.makers import ingest

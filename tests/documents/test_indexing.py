@@ -8,10 +8,12 @@ from django.db import connection
 from pgvector import HalfVector
 
 from accounts.models import Tenant
-from documents import indexing, retrieval, reweighing, search, spaces
+from documents import indexing, reweighing
+from documents.embedding import spaces
 from documents.models import Chunk, ChunkVector, CorpusStatistics, Document, DocumentText, Term
-from documents.retrieval import Legs
-from documents.scope import Scope
+from documents.searching import retrieval, search
+from documents.searching.retrieval import Legs
+from documents.searching.scope import Scope
 from ragsite.lib import row_security
 from tests.documents.corpora import assert_counts_are_exact, bm25, load, make_loaded, unit_vectors
 from tests.makers import ingest, make_document

@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, reweighing, states
+from documents import indexing, ingest, reweighing, states
+from documents.confined import parsing
 from documents.models import (
     Chunk,
     ChunkVector,
@@ -21,8 +22,8 @@ from documents.models import (
     Term,
 )
 from documents.structure import Failure
-from ragsite.lib import embedding_endpoint, vendor
-from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.inference import embedding_endpoint, vendor
+from ragsite.lib.inference.embedding_cache import embed_cached
 from tests.documents import pdfs, scans
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import ingest as processed

@@ -11,7 +11,8 @@ from pytest_django import Settings
 
 from accounts.models import Tenant
 from apikeys import tasks as key_tasks
-from documents import chunking, indexing, ingest, intake, parsing, reading, states, tasks
+from documents import chunking, indexing, ingest, intake, reading, states, tasks
+from documents.confined import parsing
 from documents.models import Chunk, Document
 from documents.structure import Failure, ParsedDocument
 from queries import tasks as query_tasks

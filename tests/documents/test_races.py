@@ -18,15 +18,17 @@ from django.db import connection
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import indexing, ingest, parsing, search, states
+from documents import indexing, ingest, states
+from documents.confined import parsing
 from documents.formats import text
 from documents.ingest import process_now
 from documents.models import Chunk, ChunkVector, Collection, Document, DocumentText, Term
-from documents.search import Scope
+from documents.searching import search
+from documents.searching.search import Scope
 from documents.structure import UnreadableError
 from ragsite.lib import row_security
-from ragsite.lib.embedding_cache import embed_cached
 from ragsite.lib.errors import Conflict, NotFound
+from ragsite.lib.inference.embedding_cache import embed_cached
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import Party, make_document
 from tests.makers import ingest as processed

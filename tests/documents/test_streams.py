@@ -60,11 +60,11 @@ def test_each_change_until_it_is_ready(ours: Party) -> None:
     claimed.progress_done, claimed.progress_total = 3, 9
     states.advance([claimed], Document.Stage.EMBEDDING)
     assert parsed(next(events))[1]["progress"] == {"done": 3, "total": 9}
-    assert streams._seats._taken[ours.tenant.pk] == 1
+    assert streams._limit._held[ours.tenant.pk] == 1
     states.make_ready([claimed])
     assert parsed(next(events))[1]["status"] == "ready"
     assert list(events) == []
-    assert streams._seats._taken[ours.tenant.pk] == 0  # closed by whoever sent it
+    assert streams._limit._held[ours.tenant.pk] == 0  # closed by whoever sent it
 
 
 def test_a_finished_one_is_told_at_once_and_holds_no_thread(ours: Party) -> None:
@@ -120,7 +120,7 @@ def test_more_than_a_process_keeps(ours: Party, theirs: Party, settings: Any) ->
     assert held[0].status_code == 200
     del held, refused
     gc.collect()  # what is never sent is never closed, and leaves all the same
-    assert streams._seats._taken[ours.tenant.pk] == 0
+    assert streams._limit._held[ours.tenant.pk] == 0
 
 
 def test_a_database_that_is_away_ends_it_and_the_client_comes_back(

@@ -9,12 +9,14 @@ from django.core.files.storage import default_storage
 from pytest_django import Settings
 
 from accounts.models import Tenant
-from documents import ingest, parsing, passages, search, states, versions
+from documents import ingest, passages, states, versions
+from documents.confined import parsing
 from documents.ingest import process_now
 from documents.models import Chunk, ChunkVector, Document, DocumentText
-from documents.search import Scope
+from documents.searching import search
+from documents.searching.search import Scope
 from documents.structure import Failure
-from ragsite.lib.embedding_cache import embed_cached
+from ragsite.lib.inference.embedding_cache import embed_cached
 from tests.documents.corpora import assert_counts_are_exact
 from tests.makers import ingest as processed
 from tests.makers import make_document

@@ -50,10 +50,10 @@ def main() -> None:
     django.setup()
     from unittest.mock import patch
 
-    from ragsite.lib import llm, vendor
-    from ragsite.lib.circuit_rules import Rules
     from ragsite.lib.errors import AppError
-    from ragsite.lib.llm import ChatEndpoint
+    from ragsite.lib.inference import llm, vendor
+    from ragsite.lib.inference.circuit_rules import Rules
+    from ragsite.lib.inference.llm import ChatEndpoint
 
     with patch.object(vendor, "BACKOFF", lambda _: 0.01):
         for line in sys.stdin:

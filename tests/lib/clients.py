@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ragsite.lib import presence
+from ragsite.lib.concurrency import presence
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ragsite.lib import circuits, embedding_endpoint, embedding_pace, vendor
+from ragsite.lib.inference import circuits, embedding_endpoint, embedding_pace, vendor
 from tests.model_server import ModelServer
 
 

@@ -8,10 +8,10 @@ import openai
 import pytest
 from pytest_django.fixtures import Settings
 
-from documents import spaces
+from documents.embedding import spaces
 from ragsite.lib import redis_client
-from ragsite.lib.embedding_cache import key_of
-from ragsite.lib.embeddings import embed
+from ragsite.lib.inference.embedding_cache import key_of
+from ragsite.lib.inference.embeddings import embed
 from tests.makers import Party, make_key
 from tests.protocols.conftest import client_of
 from tests.queries.test_replies import records

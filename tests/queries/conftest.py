@@ -7,7 +7,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from pytest_django.fixtures import Settings
 
 from documents.models import Document
-from ragsite.lib import circuits, vendor
+from ragsite.lib.inference import circuits, vendor
 from tests.makers import Party, ingest
 from tests.model_server import ModelServer
 

@@ -19,8 +19,8 @@ from queries.generating import bills
 from queries.models import Query
 from ragsite.lib import months, redis_client, tokens
 from ragsite.lib.errors import Unavailable
+from ragsite.lib.inference.vendor_tries import Try
 from ragsite.lib.money import dollars
-from ragsite.lib.vendor_tries import Try
 from tests import model_answers
 from tests.makers import Party, make_key, with_key
 from tests.model_server import Behaviour, ModelServer

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from documents import spaces
+from documents.embedding import spaces
 from queries import answering
 from queries.chats import rewriting
 from queries.generating import completion
-from ragsite.lib import circuits
+from ragsite.lib.inference import circuits
 from tests.makers import Party, ingest, make_conversation
 from tests.model_server import Behaviour, ModelServer
 from tests.problems import problem
-from tests.queries.test_chat import say
+from tests.queries.chats.test_chat import say
 from tests.queries.test_model_faults import told
 
 pytestmark = pytest.mark.django_db

@@ -18,8 +18,8 @@ from apikeys.models import Usage
 from queries import retention, tasks
 from queries.models import Conversation, Feedback, Query
 from ragsite.celery import app
-from ragsite.lib import batches, partitions
 from ragsite.lib.identifiers import floor, made_at, uuid7
+from ragsite.lib.postgres import batches, partitions
 from tests.makers import Party, make_party
 
 # The owner of the tables drops months that the other role has written into: both must have committed.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accounts.models import Tenant
 from documents import chunking
 from documents.models import DocumentText
-from documents.search import Hit
+from documents.searching.search import Hit
 from documents.structure import ParsedDocument
 from queries import sources
 from tests.makers import Party, ingest, make_document

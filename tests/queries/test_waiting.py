@@ -12,7 +12,7 @@ from pytest_django.fixtures import Settings
 from apikeys.models import Usage
 from queries import recording
 from queries.models import Query
-from ragsite.lib import rooms, waiting
+from ragsite.lib.concurrency import rooms, waiting
 from tests import site
 from tests.lib.clients import asking
 from tests.makers import Party
@@ -113,7 +113,7 @@ def test_more_than_have_room_are_refused(
     answer = ask(ours, stream=stream)
     assert answer.status_code == 200
     answer.close()
-    assert not rooms._seats._taken
+    assert not rooms._limit._held
 
 
 def test_quotes_need_no_room(ours: Party, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from documents import tasks as document_tasks
 from documents.models import Document
 from queries import retention
-from ragsite.lib import solo
+from ragsite.lib.concurrency import solo
 from ragsite.lib.identifiers import floor
 from tests.makers import Party, ingest, make_document
 from tests.webhooks.making import deliver, make_webhook, only, time_passes

@@ -8,9 +8,10 @@ from django.db import DatabaseError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from documents import space_changes, spaces, tasks
+from documents import tasks
+from documents.embedding import space_changes, spaces
+from documents.embedding.spaces import State
 from documents.models import EmbeddingSpace
-from documents.spaces import State
 from ragsite.lib.errors import AppError, ModelFailed
 
 _POLL_SECONDS = 0.5

@@ -1,5 +1,4 @@
-"""Test collections as documents and questions with known answers: public ones, whose data are not ours to ship, and
-one that is made here."""
+"""Test collections of documents and questions with known answers. The files of the public ones are not ours to ship."""
 
 import json
 from collections import defaultdict
@@ -15,9 +14,9 @@ from queries.evaluations.benchmarks import reports as annual_reports
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`relevant`: names of the documents that answer it; `answers`: spans that do, where the collection has them.
+    """`relevant`: the names of the documents that answer it. `answers`: the spans that do, if the collection has them.
 
-    `by_passage`: only a passage with one of these spans answers it, and not just any of its document's.
+    `by_passage`: only a passage with one of these spans counts as an answer, and not every passage of its document.
     """
 
     text: str
@@ -26,7 +25,7 @@ class Question:
     by_passage: bool = False
 
     def named(self, document: str, text: str, *, passage: str) -> str:
-        """What a passage counts as: its document, or itself where it only stands in a document that answers."""
+        """The name that a passage counts under: its document's, or one of its own where only other passages answer."""
         answering = not self.by_passage or any(answer in text for answer in self.answers)
         return document if answering else f"{document} {passage}"
 
@@ -40,9 +39,9 @@ class Corpus:
 
 
 def cranfield(folder: Path) -> Corpus:
-    """Cranfield: 1,400 abstracts, 225 questions, judgements that are relevant or not.
+    """Cranfield: 1,400 abstracts, 225 questions, and which abstracts are relevant to them.
 
-    A judgement names a question by its position in the file, from 1, and not by the number written beside it.
+    A judgement names a question by its position in the file, from 1, and not by the number beside the question.
     """
     documents = {
         f"{_field(record, 'docno')}.md": _abstract(_field(record, "title"), _field(record, "text"))
@@ -91,7 +90,7 @@ READERS: Mapping[str, Callable[[Path], Corpus]] = {
 
 
 def _abstract(title: str, text: str) -> str:
-    """Markdown under its title, which Cranfield also repeats at the beginning of the text."""
+    """Markdown with the title as heading. Cranfield repeats the title at the beginning of the text."""
     return f"# {' '.join(title.split())}\n\n{text.removeprefix(title).strip()}" if title else text
 
 
@@ -103,7 +102,7 @@ def _read(path: Path) -> str:
 
 
 def _xml(path: Path) -> ET.Element:
-    """The file's records under one root; one of Cranfield's files has none."""
+    """The file's records under one root, which one of Cranfield's files lacks."""
     text = _read(path)
     declared = text.startswith("<?xml")
     return ET.fromstring(text if declared else f"<records>{text}</records>")  # noqa: S314  the operator's own file

@@ -1,4 +1,4 @@
-"""Measures retrieval and answers on a collection with known answers, through the pipeline that serves.
+"""Measures retrieval and answers on a collection with known answers, with the code that serves requests.
 
 The collection is ingested into a tenant of its own, which is removed afterwards.
 """
@@ -17,9 +17,10 @@ from Stemmer import Stemmer
 
 from accounts.models import Tenant
 from apikeys.purses import Purse
-from documents import indexing, ingest, intake, lexical, passages, retrieval, reweighing, search
+from documents import indexing, ingest, intake, passages, reweighing
 from documents.models import Chunk, CorpusStatistics, Document
-from documents.search import Found, Hit, Scope
+from documents.searching import lexical, retrieval, search
+from documents.searching.search import Found, Hit, Scope
 from queries import sources
 from queries.evaluations import metrics
 from queries.evaluations.benchmarks.corpora import Corpus, Question
@@ -85,7 +86,7 @@ def _ingest(tenant: Tenant, name: str, text: str) -> None:
 def run(
     tenant: Tenant, questions: Sequence[Question], *, measures: str, progress: Callable[[], None]
 ) -> dict[str, Scores]:
-    """Each leg's and the hybrid's mean scores, by name of the ranking and of the measure."""
+    """The mean scores of each ranking (dense, BM25, hybrid), by ranking and measure."""
     names = dict(Document.objects.for_tenant(tenant).values_list("pk", "filename"))
     rows: dict[str, list[Scores]] = {"dense": [], "BM25": [], "hybrid": []}
     for question in questions:
@@ -102,7 +103,7 @@ def run(
 
 
 def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -> dict[str, Scores]:
-    """bm25s over the same chunks with the same k1 and b, where the package is installed: what our BM25 should equal."""
+    """The scores of the package bm25s, if installed, with the same chunks, k1 and b: our BM25 should equal them."""
     try:
         import bm25s  # noqa: PLC0415  a package of requirements-dev.txt
     except ImportError:
@@ -130,7 +131,7 @@ def reference(tenant: Tenant, questions: Sequence[Question], *, measures: str) -
 
 
 def _ranking(question: Question, found: Iterable[tuple[str, str, str]]) -> Ranking:
-    """Of passages, by their document's name, their text and a name of their own: what they count as, each once."""
+    """Ranks names without repetition. `found` has for each passage its document's name, its text and its own name."""
     return list(dict.fromkeys(question.named(name, text, passage=own) for name, text, own in found))
 
 
@@ -139,7 +140,7 @@ def _score(ranking: Ranking, question: Question, measures: str) -> Scores:
 
 
 def legs(found: Found) -> dict[str, list[Hit]]:
-    """The rankings side by side: everything either leg found has both scores."""
+    """The rankings of one search. Each hit has both scores, whichever leg found it."""
     return {
         "dense": sorted(found.hits, key=lambda hit: -hit.cosine),
         "BM25": sorted((hit for hit in found.hits if hit.bm25 > 0), key=lambda hit: -hit.bm25),

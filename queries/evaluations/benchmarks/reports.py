@@ -1,8 +1,8 @@
-"""Annual reports of companies that do not exist, and questions with known answers: where words mislead. Pure.
+"""Annual reports of invented companies, and questions with known answers, where the words mislead. Pure.
 
-Every company's report of every year has the same tables under the same headings, with the figures of three years, and
-the same prose. The questions ask for a figure in words that the prose of all reports is full of and its row in the
-table has not: who goes by words finds the prose. The same reports and questions each time.
+The reports of all companies and years have the same prose, and the same tables with the figures of three years. A
+question asks for a figure in words that all the prose is full of, and that its row in the table lacks: a search by
+words finds the prose. The reports and questions are the same each time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 _SEED: Final = 7
 _YEARS: Final = range(2016, 2022)
-_COLUMNS: Final = 3  # a table has the figures of so many years
+_COLUMNS: Final = 3  # the years of a table
 _QUESTIONS: Final = 240
 _COMPANIES: Final = (
     "Alder Marine", "Brixton Foods", "Cawdor Chemicals", "Dunmore Rail", "Elgin Textiles",
@@ -21,7 +21,7 @@ _COMPANIES: Final = (
 
 
 class Item(NamedTuple):
-    """A row of a table. `questions` and `prose` speak of it in other words; `{company}` and `{year}` are filled in."""
+    """A row of a table. `questions` and `prose` describe it in other words; `{company}` and `{year}` are filled in."""
 
     row: str
     questions: tuple[str, ...]
@@ -30,7 +30,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question, the names of the reports that have its answer in a table, and the answer: a figure as it is printed."""
+    """A question, the names of the reports with its answer in a table, and the answer: a figure as printed."""
 
     text: str
     reports: frozenset[str]
@@ -207,7 +207,7 @@ def documents() -> dict[str, str]:
 
 
 def questions() -> list[Asked]:
-    """In the order of a shuffled pack, so that each part of them is a fair sample."""
+    """Shuffled, so that each part of them is a fair sample."""
     random, figures = Random(_SEED), _figures()  # noqa: S311  the same questions each time
     asked = [
         Asked(
@@ -224,9 +224,10 @@ def questions() -> list[Asked]:
 
 
 def _figures() -> dict[tuple[str, int, str], str]:
-    """Each figure stands once in all the reports' years: a report that has it has the answer."""
+    """The figure of each company, year and row. No figure comes twice, so that a report with it has the answer."""
     random = Random(_SEED)  # noqa: S311
-    keys = [(company, year, item.row) for company in _COMPANIES for year in range(_YEARS[0] - _COLUMNS, _YEARS[-1] + 1) for item in _ITEMS]  # fmt: skip
+    years = range(_YEARS[0] - _COLUMNS, _YEARS[-1] + 1)
+    keys = [(company, year, item.row) for company in _COMPANIES for year in years for item in _ITEMS]
     return dict(zip(keys, (f"{n:,}" for n in random.sample(range(10_000, 99_999), len(keys))), strict=True))
 
 

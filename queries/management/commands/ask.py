@@ -1,4 +1,4 @@
-"""manage.py ask: a question and its cited answer in a terminal."""
+"""manage.py ask: asks a question and shows the cited answer in a terminal."""
 
 from typing import Any
 

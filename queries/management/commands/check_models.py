@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from queries.generating import model_checks
 from queries.generating.model_checks import Checked
-from ragsite.lib.model_probe import Probe
+from ragsite.lib.inference.model_probe import Probe
 
 _QUESTIONS = {
     "reachable": "reachable",

@@ -1,4 +1,4 @@
-"""manage.py delete_tenant: removes a tenant with everything that is its own."""
+"""manage.py delete_tenant: deletes a tenant with everything that belongs to it."""
 
 from typing import Any
 

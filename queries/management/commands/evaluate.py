@@ -1,4 +1,4 @@
-"""manage.py evaluate: retrieval and answers, measured on a collection with known answers."""
+"""manage.py evaluate: measures retrieval and answers on a collection with known answers."""
 
 import json
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""manage.py prune: deletes what is older than it is to be kept."""
+"""manage.py prune: deletes what has been kept long enough."""
 
 from typing import Any
 

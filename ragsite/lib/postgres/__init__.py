@@ -1,4 +1,7 @@
-"""Django's Postgres backend, with each statement told whose rows it may touch; and its settings from a URL."""
+"""Django's Postgres backend, which tells Postgres with each statement whose rows it may touch; its settings from a URL.
+
+Beside it: `partitions` by month, `batches` of deletions, and `index_operations` for migrations on live tables.
+"""
 
 from typing import Any
 
@@ -32,8 +35,8 @@ def database(url: str, *, statement_timeout_ms: int, pool_size: int = 0) -> dict
         f"-c statement_timeout={statement_timeout_ms}"
         " -c idle_in_transaction_session_timeout=60000 -c lock_timeout=20000"
     )
-    # A pool doubles its pauses between tries until it gives up: after a long outage nobody would have a connection for as
-    # long again. Once it has given up, whoever asks for one has it try at once.
+    # A pool doubles its pauses between tries: after a long outage nobody would have a connection for as long again.
+    # So it gives up soon, and tries at once when it is next asked for a connection.
     pool = {"min_size": 1, "max_size": pool_size, "timeout": 5, "reconnect_timeout": 2}
     return {
         "ENGINE": __name__,

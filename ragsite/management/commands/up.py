@@ -25,7 +25,7 @@ from ragsite.supervisor import Service, Supervisor, SupervisorError
 READY_SECONDS = 60.0
 CORPUS_SECONDS = 180.0
 _PREPARE_MODEL = (
-    "import sys, pathlib; from ragsite.lib import local_model;"
+    "import sys, pathlib; from ragsite.lib.inference import local_model;"
     " local_model.prepare(pathlib.Path(sys.argv[1]), precision=sys.argv[2])"
 )
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from documents import lexical
+from documents.searching import lexical
 from queries.evaluations.benchmarks import measuring, reports
 
 ROWS = [item for items in reports._TABLES.values() for item in items]

@@ -7,11 +7,11 @@ from django.db import connection, transaction
 
 from accounts.models import Tenant
 from apikeys.models import Usage
-from documents import space_changes
+from documents.embedding import space_changes
 from documents.models import Document, EmbeddingSpace
 from queries import answering, recording, tasks
 from queries.evaluations import running, runs, states
-from queries.generating import makers
+from queries.generating import recipe
 from queries.models import EvaluationResult, EvaluationRun, EvaluationSet, Query
 from ragsite.celery import app
 from ragsite.lib import row_security
@@ -61,7 +61,7 @@ def test_what_is_tried_out_is_asked_with(asked: EvaluationSet, model: ModelServe
     run = finished(runs.begin(asked, prompt="Answer in rhymes.", top_k=1))
     systems = {request.body["messages"][0]["content"] for request in model.requests}
     assert all("Answer in rhymes." in system for system in systems)
-    assert run.settings["tenant_prompt"] == makers.version_of("Answer in rhymes.")
+    assert run.settings["tenant_prompt"] == recipe.fingerprint("Answer in rhymes.")
     assert Tenant.objects.get(pk=asked.tenant_id).prompt == ""
     near = finished(runs.begin(asked, distance_threshold=0.0))
     assert near.settings["distance_threshold"] == 0.0
@@ -72,7 +72,7 @@ def test_another_embedding_space(asked: EvaluationSet) -> None:
     space = space_changes.begin(wanted, switches=False)
     with pytest.raises(Conflict, match="lacks vectors"):
         runs.begin(asked, space=space.pk)
-    from documents import reembedding
+    from documents.embedding import reembedding
 
     turn = reembedding.step()
     while turn:
@@ -145,15 +145,15 @@ def test_a_killed_worker_costs_a_question_at_most(
     asked: EvaluationSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = runs.begin(asked)
-    attempt, calls = answering.attempt, []
+    try_out, calls = answering.try_out, []
 
     def dies(*args: Any, **kwargs: Any) -> Any:
         calls.append(args[1].question)
         if len(calls) == 3:
             raise Killed
-        return attempt(*args, **kwargs)
+        return try_out(*args, **kwargs)
 
-    monkeypatch.setattr(answering, "attempt", dies)
+    monkeypatch.setattr(answering, "try_out", dies)
     with pytest.raises(Killed):
         running.step()
     run.refresh_from_db()
@@ -184,7 +184,7 @@ def test_a_question_that_ends_worker_after_worker_ends_the_run(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(answering, "attempt", dies)
+        patch.setattr(answering, "try_out", dies)
         for _ in range(states.MAX_ATTEMPTS):
             with pytest.raises(Killed):
                 running.step()
@@ -216,16 +216,16 @@ def test_a_worker_that_was_given_up_writes_nothing(
 ) -> None:
     """Another one has taken the run over while a question took too long."""
     run = runs.begin(asked)
-    attempt = answering.attempt
+    try_out = answering.try_out
 
     def slow(*args: Any, **kwargs: Any) -> Any:
-        monkeypatch.setattr(answering, "attempt", attempt)
+        monkeypatch.setattr(answering, "try_out", try_out)
         expire(run)
         with row_security.across():
             assert states.claim_next() is not None
-        return attempt(*args, **kwargs)
+        return try_out(*args, **kwargs)
 
-    monkeypatch.setattr(answering, "attempt", slow)
+    monkeypatch.setattr(answering, "try_out", slow)
     running.step()
     assert results(run) == []
 
@@ -234,15 +234,15 @@ def test_a_cancelled_run_ends_and_keeps_what_it_has(
     asked: EvaluationSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = runs.begin(asked)
-    attempt, calls = answering.attempt, []
+    try_out, calls = answering.try_out, []
 
     def cancels(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             states.cancel(run)
-        return attempt(*args, **kwargs)
+        return try_out(*args, **kwargs)
 
-    monkeypatch.setattr(answering, "attempt", cancels)
+    monkeypatch.setattr(answering, "try_out", cancels)
     work()
     run.refresh_from_db()
     assert (run.status, run.done, len(calls)) == ("cancelled", 1, 2)
