@@ -32,7 +32,7 @@ _WISHES = "The program that asks adds the wishes below. Follow them where they c
 
 # Time for the models that are asked before the one that answers. Without it, an answer that hangs would always be cut
 # off by the deadline of its question, and its endpoint would never be blamed (`vendor_errors.verdict`).
-_SLACK_SECONDS = 3.0
+_SLACK_SECONDS = 1.5
 
 Part = Mapping[str, Any] | str | Answer
 """A source as the API shows it, a piece of the text, or the whole answer."""
