@@ -67,12 +67,11 @@ def take_row_level_security_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def statements() -> set[str]:
-    """Constants of the apps' modules that are SQL with the tenant as a parameter."""
+    """Constants of the apps' modules, those in packages too, that are SQL with the tenant as a parameter."""
     found = set()
     for app in ("accounts", "apikeys", "webhooks", "documents", "queries"):
-        for info in pkgutil.iter_modules(importlib.import_module(app).__path__, f"{app}."):
-            module = None if info.ispkg else importlib.import_module(info.name)
-            for name, value in vars(module).items() if module else ():
+        for info in pkgutil.walk_packages(importlib.import_module(app).__path__, f"{app}."):
+            for name, value in vars(importlib.import_module(info.name)).items():
                 if isinstance(value, str) and _TENANT.search(value):
                     found.add(f"{info.name}.{name}")
     return found
