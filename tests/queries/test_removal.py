@@ -25,9 +25,18 @@ from ragsite.lib import redis_client
 from ragsite.lib.identifiers import uuid7
 from tests.accounts.test_admin import submit
 from tests.makers import Party, ingest, make_key, make_party, make_user
-from tests.outages import redis_refused
+from tests.outages import redis_refused, redis_waited_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def redis_has_time() -> Iterator[None]:
+    """What is told to Redis and given up on may arrive after the last sweep; see `manage.py prune`."""
+    with redis_waited_for():
+        yield
+
+
 SHARED = {Permission, ContentType}
 
 
