@@ -25,8 +25,7 @@ _JOINED: Final = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff"
 
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,40};")
 _ENTITY_BEGUN = re.compile(r"&#?[A-Za-z0-9]{0,40}\Z")
-_JOINER = re.compile(rf"([{_JOINED}][{JOINERS}])(?=[{_JOINED}])|[{JOINERS}]")
-_JOINER_BEGUN = re.compile(rf"(?:[{_JOINED}]|(?<![{JOINERS}]))[{JOINERS}]*\Z")
+_JOINER = re.compile(rf"((?<=[{_JOINED}])[{JOINERS}](?=[{_JOINED}]))|[{JOINERS}]+")
 # Markdown removes these backslashes, and what is left may be an address.
 _ESCAPE = re.compile(r"(?<!\\)\\+(?=[:/.@&<])")
 _ESCAPE_BEGUN = re.compile(r"(?<!\\)\\+\Z")
@@ -60,7 +59,7 @@ def streamed(text: Iterable[str], sources: Sequence[Source]) -> Iterator[str]:
     """Like `harmless`, for a text that comes in pieces: what could become a link, tag or citation is held back until it
     is complete. The result does not depend on where the text was cut."""
     known = addresses.known([source.text for source in sources], names=[source.title for source in sources])
-    seen = _undone(_decoded(_seen(text)))
+    seen = _unescaped(_spelled(_decoded(_seen(text))))
     cited = citations.checked(_untagged(seen), {source.n for source in sources})
     return _unmarked(addresses.kept(_unmarked(cited), known))
 
@@ -77,12 +76,21 @@ def _decoded(text: Iterable[str]) -> Iterator[str]:
     return rewritten(text, _before(_ENTITY_BEGUN), decode)
 
 
-def _undone(text: Iterable[str]) -> Iterator[str]:
-    """Removes joiners that are not part of the spelling, and backslashes that hide an address."""
-    spelled = rewritten(
-        text, _before(_JOINER_BEGUN), lambda held: _JOINER.sub(lambda found: found[1] or "", held)
-    )
-    return rewritten(spelled, _before(_ESCAPE_BEGUN), lambda held: _ESCAPE.sub("", held))
+def _spelled(text: Iterable[str]) -> Iterator[str]:
+    """Removes joiners that are not part of the spelling: all but a single one between two letters."""
+    before = held = ""  # a character that was given out, and joiners behind it
+    for piece in text:
+        held += piece
+        cut = len(held.rstrip(JOINERS))
+        if cut:
+            yield _JOINER.sub(lambda found: found[1] or "", before + held[:cut])[len(before) :]
+            before = held[cut - 1]
+        held = held[cut:][:2]  # more than one are removed, however many they are
+
+
+def _unescaped(text: Iterable[str]) -> Iterator[str]:
+    """Removes backslashes that hide an address."""
+    return rewritten(text, _before(_ESCAPE_BEGUN), lambda held: _ESCAPE.sub("", held))
 
 
 def _untagged(text: Iterable[str]) -> Iterator[str]:

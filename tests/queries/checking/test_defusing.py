@@ -5,7 +5,7 @@ import time
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from documents.searching.search import Hit
@@ -113,6 +113,8 @@ TEXTS = st.lists(
 
 @settings(max_examples=400, deadline=None)
 @given(TEXTS)
+@example(["ا", "\u200c", "ا", "<"])
+@example(["ا\u200c", "\u200c", "ا", "\u200cا"])
 def test_pieces_make_up_the_same_text_however_they_were_cut(pieces: list[str]) -> None:
     text = "".join(pieces)
     whole = defusing.harmless(text, SOURCES)
