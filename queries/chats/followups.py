@@ -13,6 +13,7 @@ from typing import Final
 from apikeys.purses import Purse
 from documents.searching import lexical
 from queries.answers import Turn
+from queries.chats import conversations
 from queries.checking import citations
 from queries.generating import generation, prompts
 
@@ -63,6 +64,7 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
     """The question with the words that it takes over. The question before it may have taken them over itself."""
     if not leans(question):
         return question
+    turns = _latest(turns)
     weights = rarity("\n".join(turn.text for turn in turns))
     subject: list[str] = []
     people: list[str] = []
@@ -74,6 +76,18 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
             names = _names(citations.keep_given(turn.text, frozenset()), weights)
             people = [word for word in names if word.isalpha()][:MOST_OF_ANSWER]
     return " ".join([question, *_new(_carried(question, subject, people), question)])
+
+
+def _latest(turns: Sequence[Turn]) -> list[Turn]:
+    """The last turns, as far back as a conversation is understood by: a program may send a megabyte of them."""
+    kept = []
+    room = conversations.MOST_CHARACTERS
+    for turn in reversed(turns):
+        if room <= 0:
+            break
+        kept.append(turn._replace(text=turn.text[:room]))
+        room -= len(turn.text)
+    return kept[::-1]
 
 
 def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:

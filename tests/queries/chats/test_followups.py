@@ -9,7 +9,7 @@ from apikeys.purses import Purse
 from documents.searching import lexical, search
 from documents.searching.search import Scope
 from queries.answers import Turn
-from queries.chats import followups, rewriting
+from queries.chats import conversations, followups, rewriting
 from queries.generating import completion, prompts
 from queries.models import Query
 from ragsite.lib import row_security
@@ -32,6 +32,19 @@ def rarity(text: str) -> dict[str, float]:
 
 def by_rule(question: str, turns: Sequence[Turn]) -> str:
     return followups.by_rule(question, turns, rarity=rarity)
+
+
+def test_of_a_megabyte_of_conversation_the_latest_is_looked_at() -> None:
+    looked_at = []
+
+    def noted(text: str) -> dict[str, float]:
+        looked_at.append(len(text))
+        return rarity(text)
+
+    long = [Turn("user", "\U0001f600 " + "Some B2 " * 125_000), Turn("assistant", "Yes.")]
+    text = followups.by_rule("When was it built?", [*long, *TOWER], rarity=noted)
+    assert text == "When was it built? Eiffel Tower"
+    assert max(looked_at) < 1.1 * conversations.MOST_CHARACTERS
 
 
 @pytest.mark.parametrize(
