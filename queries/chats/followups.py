@@ -18,7 +18,7 @@ from queries.checking import citations
 from queries.generating import generation, prompts
 
 Rarity = Callable[[str], Mapping[str, float]]
-"""Gives the inverse document frequency of each index term in a text that the corpus has."""
+"""Gives how rare each index term of a text is, such as its inverse document frequency; of those that are known alone."""
 
 # The most words that are taken over; the most of them from a question without names; the most names from an answer.
 MOST_TAKEN: Final = 6
@@ -88,6 +88,11 @@ def _latest(turns: Sequence[Turn]) -> list[Turn]:
         kept.append(turn._replace(text=turn.text[:room]))
         room -= len(turn.text)
     return kept[::-1]
+
+
+def by_length(text: str) -> dict[str, float]:
+    """A rarity that needs no corpus: the more often a word is used, the shorter it is (Zipf, 1935)."""
+    return {term: float(len(term)) for term in lexical.terms(text)}
 
 
 def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:
