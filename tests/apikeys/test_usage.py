@@ -164,7 +164,7 @@ class TakenMeanwhile(set[str]):
         self.clear()
         return super().pop()
 
-    def discard(self, name: str) -> None:
+    def discard(self, name: object) -> None:
         self.clear()
         super().discard(name)
 
