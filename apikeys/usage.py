@@ -169,8 +169,8 @@ def _append(client: Redis, entry: Entry, owed: Tab | None) -> None:
         settled: list[Any] = [_month(entry), cost, len(accounts), *accounts, len(owed.held), *owed.held]
         pairs = [part for pair in fields.items() for part in pair]
         _SETTLE(client, keys=[STREAM], arguments=[*settled, *pairs])
-    while _stale:
-        name = _stale.pop()
+    for name in list(_stale):  # another thread may take them away meanwhile
+        _stale.discard(name)
         try:
             client.delete(name)
         except redis_client.DOWN:

@@ -18,7 +18,7 @@ from documents.searching.search import Found, Scope
 from queries import history, sources
 from queries.answers import Answer, Ask
 from queries.chats import followups
-from queries.chats.followups import Standalone
+from queries.chats.followups import Rarity, Standalone
 from queries.generating import chat_models, generation
 from queries.generating.generation import Brief, Generated
 from queries.scopes import scope
@@ -198,15 +198,18 @@ def _prepared(question: _Question) -> _Prepared:
 
 def _meant(question: _Question) -> Standalone:
     """The question, with what it leaves to the conversation before it."""
-    tenant_id, ask = question.tenant.pk, question.ask
+    ask = question.ask
     if not ask.turns:
         return Standalone(ask.question)
-    return followups.standalone(
-        ask.question,
-        ask.turns,
-        rarity=lambda text: {term.word: term.idf for term in search.terms_of(tenant_id, text)},
-        purse=question.purse(),
-    )
+    return followups.standalone(ask.question, ask.turns, rarity=_rarity(question), purse=question.purse())
+
+
+def _rarity(question: _Question) -> Rarity:
+    """By the corpus. A caller who reads only a part of it would learn from that which words stand in the rest."""
+    tenant_id = question.tenant.pk
+    if question.caller.collections is not None:
+        return followups.by_length
+    return lambda text: {term.word: term.idf for term in search.terms_of(tenant_id, text)}
 
 
 def _found(question: _Question, meant: Standalone) -> Found:

@@ -13,11 +13,12 @@ from typing import Final
 from apikeys.purses import Purse
 from documents.searching import lexical
 from queries.answers import Turn
+from queries.chats import conversations
 from queries.checking import citations
 from queries.generating import generation, prompts
 
 Rarity = Callable[[str], Mapping[str, float]]
-"""Gives the inverse document frequency of each index term in a text that the corpus has."""
+"""Gives how rare each index term of a text is, such as its inverse document frequency; of those that are known alone."""
 
 # The most words that are taken over; the most of them from a question without names; the most names from an answer.
 MOST_TAKEN: Final = 6
@@ -63,6 +64,7 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
     """The question with the words that it takes over. The question before it may have taken them over itself."""
     if not leans(question):
         return question
+    turns = _latest(turns)
     weights = rarity("\n".join(turn.text for turn in turns))
     subject: list[str] = []
     people: list[str] = []
@@ -74,6 +76,23 @@ def by_rule(question: str, turns: Sequence[Turn], *, rarity: Rarity) -> str:
             names = _names(citations.keep_given(turn.text, frozenset()), weights)
             people = [word for word in names if word.isalpha()][:MOST_OF_ANSWER]
     return " ".join([question, *_new(_carried(question, subject, people), question)])
+
+
+def _latest(turns: Sequence[Turn]) -> list[Turn]:
+    """The last turns, as far back as a conversation is understood by: a program may send a megabyte of them."""
+    kept = []
+    room = conversations.MOST_CHARACTERS
+    for turn in reversed(turns):
+        if room <= 0:
+            break
+        kept.append(turn._replace(text=turn.text[:room]))
+        room -= len(turn.text)
+    return kept[::-1]
+
+
+def by_length(text: str) -> dict[str, float]:
+    """A rarity that needs no corpus: the more often a word is used, the shorter it is (Zipf, 1935)."""
+    return {term: float(len(term)) for term in lexical.terms(text)}
 
 
 def weighed(idf: Mapping[str, float], question: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ LONGEST_QUOTE: Final = 400
 
 _LINE = re.compile(r"[^\n]+")
 _FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)[`~]*[ \t]*(?P<language>[^\s`]?)", re.MULTILINE)
-_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # the line between a table's head and its rows
+_RULE = re.compile(r"[\s|:]*-[\s|:-]*")  # the line between a table's head and its rows
 _BAR = re.compile(r"(?<!\\)\|")
 _LIST_MARK = re.compile(r"(?:[-*+•‣◦–—]|\d{1,3}[.)])\s+")
 

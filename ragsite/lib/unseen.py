@@ -17,8 +17,9 @@ _UNSEEN = re.compile(
 _SEEN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd")
 # Not seen either, but part of the spelling of some scripts: whether they hide something depends on their neighbours.
 JOINERS: Final = "\u200c\u200d"
-# Says of the character before it that it is an emoji, or is none.
-_EMOJI = re.compile("(?<=[^\ufe0e\ufe0f])[\ufe0e\ufe0f]")
+# Says of the sign before it that it is an emoji, or is none: of a keycap's digit as well, and after any other letter,
+# digit or space it is not seen at all.
+_EMOJI = re.compile("(?<=[^\\w\\s\x00-\x7f\ufe0e\ufe0f]|\u2139)[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)")
 
 
 def visible(text: str) -> str:

@@ -157,6 +157,28 @@ def test_without_redis_the_record_is_written_before_the_answer_goes_out(ours: Pa
     assert [str(row.pk) for row in rows(ours)] == [response["X-Request-ID"]]
 
 
+class TakenMeanwhile(set[str]):
+    """Empty by the time that anything is taken from it: another thread was quicker."""
+
+    def pop(self) -> str:
+        self.clear()
+        return super().pop()
+
+    def discard(self, name: object) -> None:
+        self.clear()
+        super().discard(name)
+
+
+def test_two_threads_may_find_the_same_counters_stale(
+    ours: Party, recorder: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "_stale", TakenMeanwhile(["spent:nobody:2026-01"]))
+    recorded = entry(ours)
+    usage.record(recorded)
+    drain(recorder)
+    assert recorded.id in {row.pk for row in rows(ours)}
+
+
 # Totals -----------------------------------------------------------------------------------------------------------
 
 

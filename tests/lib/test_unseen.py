@@ -18,7 +18,7 @@ TURNED = "invoice \u202egpj.exe"
 
 @pytest.mark.parametrize(
     "name",
-    ["manuals", "Müller & Søn, 2024", "<b>", "日本語", "ملفات", "می\u200cخواهم", "👩\u200d🔧 repairs", "love \u2764\ufe0f", ""],
+    ["manuals", "Müller & Søn, 2024", "<b>", "日本語", "ملفات", "می\u200cخواهم", "👩\u200d🔧 repairs", "love \u2764\ufe0f", "1\ufe0f\u20e3 first", "\u2139\ufe0f", "\u260e\ufe0e", ""],
 )  # fmt: skip
 def test_names(name: str) -> None:
     unseen.check_name(name)
@@ -32,6 +32,9 @@ def test_names(name: str) -> None:
         ("two\nlines", "U+000A"),
         ("two\u2028lines", "U+2028"),
         ("a\ufe0f\ufe0e\ufe0f", "U+FE0E, U+FE0F"),
+        ("manuals\ufe0f", "U+FE0F"),
+        ("team 1\ufe0f", "U+FE0F"),
+        ("a \ufe0eb", "U+FE0E"),
         ("a\U000e0041", "U+E0041"),
         ("\ud800", "U+D800"),
         ("\u3164", "U+3164"),

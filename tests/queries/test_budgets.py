@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -119,6 +120,16 @@ def test_what_may_cost_more_than_is_left_is_not_asked_of_the_model(ours: Party, 
     assert (row.status, row.error_code) == ("failed", "budget_spent")
     (used,) = records()
     assert (used.status, float(used.cost_usd)) == (402, 0)
+    assert is_settled(ours)
+
+
+def test_what_a_terminal_asks_is_recorded_with_its_cost(ours: Party, model: ModelServer) -> None:
+    limit(ours, "100")
+    call_command("ask", QUESTION, tenant="ours")
+    (used,) = records()
+    row = Query.objects.for_tenant(ours.tenant).get()
+    assert (used.pk, used.endpoint, used.status) == (row.pk, "manage.py ask", 200)
+    assert used.cost_usd == row.cost_usd > 0
     assert is_settled(ours)
 
 

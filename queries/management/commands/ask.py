@@ -1,17 +1,24 @@
 """manage.py ask: asks a question and shows the cited answer in a terminal."""
 
+from time import perf_counter
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 
 from accounts.models import Tenant
+from apikeys import usage
 from apikeys.callers import Caller
+from apikeys.usage import Entry
 from queries import answering
-from queries.answers import Answer
+from queries.answers import Answer, Ask
 from queries.serializers import SearchIn
 from ragsite.lib.errors import AppError
 from ragsite.lib.identifiers import uuid7
+from ragsite.lib.problems import STATUS
+
+ENDPOINT = "manage.py ask"  # in the record of use
 
 
 class Command(BaseCommand):
@@ -35,11 +42,7 @@ class Command(BaseCommand):
         if not body.is_valid():
             wrong = (f"{name}: {problem}" for name, problems in body.errors.items() for problem in problems)
             raise CommandError(" ".join(wrong))
-        try:
-            made = answering.answer(Caller(tenant_id=tenant.pk), body.ask(), query_id=uuid7())
-        except AppError as error:
-            raise CommandError(error.detail) from error
-        self._show(made)
+        self._show(_answered(Caller(tenant_id=tenant.pk), body.ask()))
 
     def _show(self, made: Answer) -> None:
         self.stdout.write(made.generated.text + "\n\n")
@@ -48,3 +51,19 @@ class Command(BaseCommand):
             self.stdout.write(f"[{source.n}] {source.title}{page}, characters {source.start}-{source.end}")
         timings = ", ".join(f"{step} {milliseconds} ms" for step, milliseconds in made.timings_ms.items())
         self.stdout.write(f"\n{made.generated.model}: {timings}")
+
+
+def _answered(caller: Caller, ask: Ask) -> Answer:
+    query_id, started, status = uuid7(), perf_counter(), 200
+    try:
+        return answering.answer(caller, ask, query_id=query_id)
+    except AppError as error:
+        status, _ = STATUS[type(error)]
+        raise CommandError(error.detail) from error
+    finally:
+        usage.settle(_entry(caller, query_id, status=status, seconds=perf_counter() - started))
+
+
+def _entry(caller: Caller, query_id: UUID, *, status: int, seconds: float) -> Entry:
+    milliseconds = round(seconds * 1000, 1)
+    return Entry(query_id, caller.tenant_id, ENDPOINT, "POST", status, milliseconds)

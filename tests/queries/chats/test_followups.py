@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from apikeys.purses import Purse
-from documents.searching import lexical, search
+from documents.searching import search
 from documents.searching.search import Scope
 from queries.answers import Turn
-from queries.chats import followups, rewriting
+from queries.chats import conversations, followups, rewriting
 from queries.generating import completion, prompts
 from queries.models import Query
 from ragsite.lib import row_security
 from ragsite.lib.inference import circuits
-from tests.makers import Party, ingest
+from tests.makers import Party, ingest, make_key, with_key
 from tests.model_server import Behaviour, ModelServer
 from tests.queries.chats.test_chat import said, say
 from tests.queries.test_replies import records
@@ -25,13 +25,24 @@ TOWER = [
 ]
 
 
-def rarity(text: str) -> dict[str, float]:
-    """Long words are rare."""
-    return {term: float(len(term)) for term in lexical.terms(text)}
+rarity = followups.by_length
 
 
 def by_rule(question: str, turns: Sequence[Turn]) -> str:
     return followups.by_rule(question, turns, rarity=rarity)
+
+
+def test_of_a_megabyte_of_conversation_the_latest_is_looked_at() -> None:
+    looked_at = []
+
+    def noted(text: str) -> dict[str, float]:
+        looked_at.append(len(text))
+        return rarity(text)
+
+    long = [Turn("user", "\U0001f600 " + "Some B2 " * 125_000), Turn("assistant", "Yes.")]
+    text = followups.by_rule("When was it built?", [*long, *TOWER], rarity=noted)
+    assert text == "When was it built? Eiffel Tower"
+    assert max(looked_at) < 1.1 * conversations.MOST_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -167,6 +178,20 @@ def complete(party: Party, question: str, turns: Sequence[Turn]) -> str:
 def top(party: Party, question: str) -> str:
     with row_security.within(party.tenant.pk):
         return search.hybrid(Scope(party.tenant.pk), question, top_k=1).hits[0].title
+
+
+@pytest.mark.django_db
+def test_a_follow_up_does_not_tell_which_words_stand_in_closed_collections(ours: Party) -> None:
+    opened = ingest(ours.tenant, "The blue kettle is sold in Lisbon.", collection="open")
+    ingest(ours.tenant, "The password is Swordfish.", collection="closed")
+    _, raw = make_key(ours.tenant, collection_ids=[opened.collection_id])
+
+    def taken_over(name: str) -> str:
+        first = said(with_key(raw), f"Is the password {name}?")
+        standalone: str = said(with_key(raw), "And is it?", first["id"])["standalone_question"]
+        return standalone.replace(name, "NAME")
+
+    assert taken_over("Swordfish") == taken_over("Quicksand") == "And is it? NAME"
 
 
 # By a model --------------------------------------------------------------------------------------------------------

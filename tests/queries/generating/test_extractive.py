@@ -165,3 +165,13 @@ def test_hostile_text_takes_time_in_proportion(unit: str) -> None:
     seconds(1_000)
     # five times the text; quadratic time would be twenty-five
     assert seconds(500_000) < 12 * seconds(100_000) + 0.2
+
+
+def test_a_row_of_hyphens_takes_time_in_proportion() -> None:
+    def seconds(size: int) -> float:
+        started = time.process_time()
+        answer("what is a x?", make_passages(f"|{'-' * size}x"))
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(50_000) < 12 * seconds(10_000) + 0.2
