@@ -27,6 +27,7 @@ from ragsite.lib.problems import STATUS
 _CHECKED = ["serves", "model", "endpoint", "circuit"]
 _FOUND = {
     "well": "serves",
+    "problem": "problem",
     "reachable": "reachable",
     "authenticated": "key accepted",
     "model_known": "model known",
@@ -35,7 +36,6 @@ _FOUND = {
     "reports_usage": "reports tokens",
     "milliseconds": "ms",
     "first_token_ms": "ms to first token",
-    "problem": "problem",
 }
 
 
