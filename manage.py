@@ -17,6 +17,8 @@ if __name__ == "__main__":
     try:
         with row_security.across():  # whoever has a shell here is an operator
             execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says of Ctrl-C
     except OperationalError as error:
         if not postgres.is_away(error):
             raise
