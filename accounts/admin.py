@@ -66,7 +66,7 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "email", "tenant", "role", "is_staff", "is_active", "last_login"]
+    list_display = ["username", "email", "tenant", "standing", "is_staff", "is_active", "last_login"]
     list_filter = ["role", "is_staff", "is_active", "tenant"]
     list_select_related = ["tenant"]
     search_fields = ["username", "email", "tenant__name"]
@@ -83,6 +83,10 @@ class UserAdmin(AuditedAdmin, DjangoUserAdmin):
     ]
     readonly_fields = ["last_login", "date_joined"]
     filter_horizontal = []
+
+    @admin.display(description="role", ordering="role")
+    def standing(self, user: User) -> str:
+        return user.get_role_display() if user.tenant_id else "operator"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # The keys and documents of a person are the tenant's, and point at rows of it alone.

@@ -8,6 +8,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from apikeys import budgets, copies, keys, tally
 from apikeys.forms import NewKeyForm
@@ -53,8 +55,9 @@ class APIKeyAdmin(AddsByForm, AuditedAdmin):
         return key.uses  # type: ignore[attr-defined]  # annotated above
 
     @admin.display(description="last used", ordering="used_at")
-    def used_at(self, key: APIKey) -> Any:
-        return key.used_at  # type: ignore[attr-defined]  # annotated above
+    def used_at(self, key: APIKey) -> str | None:
+        moment = key.used_at  # type: ignore[attr-defined]  # annotated above
+        return moment and date_format(localtime(moment), "DATETIME_FORMAT")
 
     @admin.display(boolean=True, description="in use")
     def is_usable(self, key: APIKey) -> bool:

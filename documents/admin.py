@@ -152,5 +152,11 @@ class EmbeddingSpaceAdmin(AddsByForm, ReadOnlyAdmin):
 
 @admin.register(CorpusStatistics)
 class CorpusStatisticsAdmin(ReadOnlyAdmin):
-    list_display = ["tenant", "chunks", "length", "average_length"]
+    list_display = ["tenant", "chunks", "length", "average"]
     list_select_related = ["tenant"]
+    exclude = ["average_length"]
+    readonly_fields = ["average"]
+
+    @admin.display(description="average length", ordering="average_length")
+    def average(self, statistics: CorpusStatistics) -> str:
+        return f"{statistics.average_length:.1f}"

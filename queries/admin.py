@@ -27,6 +27,7 @@ from ragsite.lib.problems import STATUS
 _CHECKED = ["serves", "model", "endpoint", "circuit"]
 _FOUND = {
     "well": "serves",
+    "problem": "problem",
     "reachable": "reachable",
     "authenticated": "key accepted",
     "model_known": "model known",
@@ -35,14 +36,13 @@ _FOUND = {
     "reports_usage": "reports tokens",
     "milliseconds": "ms",
     "first_token_ms": "ms to first token",
-    "problem": "problem",
 }
 
 
 @admin.register(Query)
 class QueryAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "tenant", "question", "status", "rating", "generator", "model", "from_cache",
-                    "response_time_ms", "cost_usd", "error_code", "trace_link"]  # fmt: skip
+    list_display = ["created_at", "tenant", "question", "status", "trace_link", "rating", "model", "from_cache",
+                    "response_time_ms", "cost_usd", "error_code"]  # fmt: skip
     list_filter = ["status", "from_cache", "feedback__rating", "generator", "tenant"]
     list_select_related = ["tenant", "feedback"]
     search_fields = ["question"]
@@ -58,11 +58,9 @@ class QueryAdmin(ReadOnlyAdmin):
         feedback = getattr(query, "feedback", None)  # Django raises where there is none
         return f"{feedback.rating}: {feedback.comment}".removesuffix(": ") if feedback else ""
 
-    @admin.display(description="how it was answered")
+    @admin.display(description="trace")
     def trace_link(self, query: Query) -> str:
-        return format_html(
-            '<a href="{}">show the trace</a>', reverse("admin:queries_query_trace", args=[query.pk])
-        )
+        return format_html('<a href="{}">show</a>', reverse("admin:queries_query_trace", args=[query.pk]))
 
     def get_urls(self) -> list[Any]:
         own = [

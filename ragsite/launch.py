@@ -5,6 +5,7 @@ Here it runs on its user's own machine, against a server that the URL names, so 
 """
 
 import os
+import signal
 import socket
 import sys
 from argparse import ArgumentParser
@@ -19,6 +20,8 @@ _HOSTS = "localhost,127.0.0.1,[::1]"
 
 
 def main() -> None:
+    # Until `up` minds it nothing runs yet: Ctrl-C ends this at once, with no trace of what was being imported.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     data_dir = Path(os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent / ".data")
     bind, port = _asked_for()
     _refuse_taken_port(bind, port, data_dir=data_dir)  # before the settings are read, which make secrets

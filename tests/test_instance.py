@@ -90,3 +90,11 @@ def test_one_that_does_not_heed_is_reported(tmp_path: Path, holder: "subprocess.
     with pytest.raises(TimeoutError, match=str(holder.pid)):
         instance.stop(tmp_path, seconds=0.3, say=print)
     assert time.monotonic() - began < 2
+
+
+def test_a_command_without_a_running_site_says_so_in_a_sentence(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path)}
+    argv = [sys.executable, "manage.py", "prune", "--dry-run"]
+    ran = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Postgres cannot be reached; `make up` starts")

@@ -95,7 +95,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "ragsite",
-    "DESCRIPTION": "Cited answers over an organisation's documents and databases.",
+    "DESCRIPTION": "Cited answers over an organisation's documents.",
     "VERSION": "1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

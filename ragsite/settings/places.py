@@ -18,7 +18,7 @@ EMBEDDED = not DATABASE_URL
 made_secrets = embedded.secrets(DATA_DIR) if EMBEDDED else {}
 
 # Not one for each thread: most of them wait for a model, and hold none meanwhile (ragsite/lib/concurrency/waiting.py).
-DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", 10, minimum=1)
+DATABASE_POOL_SIZE = environment.integer("DATABASE_POOL_SIZE", 10, minimum=0)
 DATABASE_STATEMENT_TIMEOUT_MS = environment.integer("DATABASE_STATEMENT_TIMEOUT_MS", 30_000, minimum=100)
 REDIS_APPENDFSYNC = environment.choice("REDIS_APPENDFSYNC", "no", among=("always", "everysec", "no"))
 REDIS_TIMEOUT_MS = environment.integer("REDIS_TIMEOUT_MS", 100, minimum=1)

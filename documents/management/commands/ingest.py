@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -36,10 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-wait", action="store_true", help="Return once the files are stored.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-        except OperationalError as error:
-            raise CommandError("Postgres cannot be reached. Start the site with `make up`.") from error
+        tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']!r}.")
         files = list(_files(options["paths"]))
