@@ -26,7 +26,7 @@ INDEX_SETTINGS: Final = (
 # Beyond this many chunks BM25 looks only at those of the question's rarest terms, up to about so many rows. Over fewer
 # it scores every chunk that has a word of the question, which is then as quick.
 LEXICAL_SCAN: Final = 2_000
-ROW_BUDGET: Final = 2_000
+ROW_BUDGET: Final = 3_000
 # What looking at one vector by the index costs, in vectors that are compared one after the other: the index jumps about
 # in memory, and where the scope is a part of the tenant's documents it looks up the document of each.
 _INDEX_COST: Final = 3
