@@ -65,6 +65,9 @@ def _joined(*reports: Report) -> Report:
     return Report(asked, seen, [fault for each in reports for fault in each.faults])
 
 
+_RETRY_AFTER = 2.0  # seconds, as such an answer says
+
+
 @dataclass(frozen=True)
 class Got:
     """An answer's status, 0 where the connection broke, and its body."""
@@ -97,7 +100,8 @@ def identical(up: Site, model: ModelServer, *, askers: int = ASKERS, seconds: fl
 
 
 def killed(up: Site, model: ModelServer, *, askers: int = ASKERS, seconds: float = 3.0) -> Report:
-    """As `identical`, and the web process that waits for the model is killed. Whose connection breaks asks again."""
+    """As `identical`, and the web process that waits for the model is killed. Whose connection breaks asks again; so
+    does whoever is told that too many wait, while one process has the askers of both."""
     model.reset(Behaviour(reply="One for all [1].", delay=seconds))
     began = time.monotonic()
     with ThreadPoolExecutor(1) as aside:
@@ -152,7 +156,8 @@ def _at_once(up: Site, askers: int, *, question: str, again: bool = False) -> li
         client.connect()
         barrier.wait()
         got = _ask(client, raw, body)
-        while again and got.status == 0:
+        while again and (got.status == 0 or got.body.get("code") == "too_many_waiting"):
+            time.sleep(_RETRY_AFTER * (got.status > 0))
             got = _ask(client, raw, body)
         client.close()
         return got
