@@ -19,7 +19,6 @@ from documents.models import EmbeddingSpace
 from documents.searching import duplicates, fusion, reranking, retrieval, survey
 from documents.searching.fusion import Candidate
 from documents.searching.hits import Hit
-from documents.searching.reranking import Reranked
 from documents.searching.scope import Scope
 from documents.searching.survey import Survey, Term
 from ragsite.lib import row_security
@@ -40,7 +39,6 @@ class Found:
     hits: Sequence[Hit]
     idf: Mapping[str, float]
     timings_ms: Mapping[str, float]
-    reranked: Reranked | None = None
     considered: Sequence[Hit] = ()
     space: EmbeddingSpace | None = None
     weight: float = 0.0
@@ -65,12 +63,7 @@ def hybrid(
     distinct = duplicates.last(found.hits, wanted=max(top_k, settings.RERANK_CANDIDATES))
     hits, reranked = reranking.reranked(question, distinct, purse=purse or Purse())
     step = "rerank_failed" if reranked.failure else "rerank"
-    return replace(
-        found,
-        hits=hits[:top_k],
-        timings_ms={**found.timings_ms, step: reranked.milliseconds},
-        reranked=reranked,
-    )
+    return replace(found, hits=hits[:top_k], timings_ms={**found.timings_ms, step: reranked.milliseconds})
 
 
 def candidates(scope: Scope, question: str, *, space: EmbeddingSpace | None = None) -> Found:

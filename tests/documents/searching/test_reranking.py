@@ -12,7 +12,9 @@ from accounts.models import Tenant
 from apikeys import tabs
 from apikeys.callers import Caller
 from apikeys.purses import CallersPurse
-from documents.searching import search
+from documents.searching import reranking, search
+from documents.searching.hits import Hit
+from documents.searching.reranking import Reranked
 from documents.searching.search import Found, Scope
 from ragsite.lib.errors import ModelFailed
 from ragsite.lib.identifiers import uuid7
@@ -52,6 +54,21 @@ def teas(ours: Party) -> Tenant:
     return ours.tenant
 
 
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Reranked]:
+    """What became of each reranking."""
+    became: list[Reranked] = []
+    real = reranking.reranked
+
+    def noted(*args: Any, **options: Any) -> tuple[list[Hit], Reranked]:
+        hits, one = real(*args, **options)
+        became.append(one)
+        return hits, one
+
+    monkeypatch.setattr(reranking, "reranked", noted)
+    return became
+
+
 def order(found: Found) -> list[int]:
     return [TEXTS.index(hit.text) for hit in found.hits]
 
@@ -60,12 +77,13 @@ def ask(tenant: Tenant, top_k: int = 5) -> Found:
     return search.hybrid(Scope(tenant.pk), "tea", top_k=top_k)
 
 
-def test_the_reranker_has_the_last_word(teas: Tenant, server: ModelServer, settings: Settings) -> None:
+def test_the_reranker_has_the_last_word(
+    teas: Tenant, server: ModelServer, settings: Settings, told: list[Reranked]
+) -> None:
     found = ask(teas)
     assert order(found) == BY_LENGTH
     assert found.timings_ms["rerank"] > 0
-    assert found.reranked is not None
-    assert not found.reranked.failure
+    assert [one.failure for one in told] == [""]
     assert order(ask(teas, top_k=1)) == BY_LENGTH[:1]  # it is shown more than are wanted
     (asked, _) = server.requests
     assert asked.headers["authorization"] == "Bearer rk-secret"
@@ -95,7 +113,13 @@ def test_the_reranker_has_the_last_word(teas: Tenant, server: ModelServer, setti
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_where_it_fails_the_fused_order_stands_and_it_is_said(
-    teas: Tenant, server: ModelServer, settings: Settings, behaviour: Behaviour, code: str
+    teas: Tenant,
+    server: ModelServer,
+    settings: Settings,
+    told: list[Reranked],
+    *,
+    behaviour: Behaviour,
+    code: str,
 ) -> None:
     server.reset(behaviour)
     patience, settings.RERANK_TIMEOUT_MS = (
@@ -105,8 +129,7 @@ def test_where_it_fails_the_fused_order_stands_and_it_is_said(
     found = ask(teas)
     settings.RERANK_TIMEOUT_MS = patience
     assert order(found) == FUSED
-    assert found.reranked is not None
-    assert found.reranked.failure == code
+    assert [one.failure for one in told] == [code]
     assert "rerank" not in found.timings_ms
     assert found.timings_ms["rerank_failed"] > 0
     server.reset()
